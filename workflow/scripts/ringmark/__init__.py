@@ -1,0 +1,13 @@
+"""Library of Ringmark: circular RNAs and m6A from reads to an answer.
+
+A module imports only from the floors below its own:
+
+0. ``errors``, ``tables``, ``intervals``, ``sequence``
+1. ``study``, ``annotation``, ``alignments``, ``betabinomial``
+2. ``backsplice``, ``circles``, ``bins``, ``peaks``, ``simulate``
+3. ``enrichment``, ``differential``, ``regulators``
+4. ``figures``, ``report``
+
+Nothing here knows Snakemake, a configuration file or the folder layout of a run: the programs in
+the folder above do. Coordinates are 0-based and half-open everywhere.
+"""

@@ -1,0 +1,46 @@
+"""Errors that a user can act on, and the one place where they become text on a screen."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+
+
+class InputError(Exception):
+    """One or more mistakes in what the user gave, each with its remedy.
+
+    Parameters
+    ----------
+    problems
+        One line a mistake, naming file, row and value.
+    hint
+        The remedy; printed last.
+    """
+
+    def __init__(self, problems: str | Sequence[str], hint: str) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [f"Error: {problem}" for problem in self.problems]
+        return "\n".join([*lines, f"Hint: {self.hint}"])
+
+
+def program(main: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:
+    """Make a ``main(argv)`` print an `InputError` as text and return an exit code.
+
+    A mistake of the user never shows a traceback; a mistake of ours always does.
+    """
+
+    @functools.wraps(main)
+    def guarded(argv: Sequence[str] | None = None) -> int:
+        try:
+            main(argv)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            return 1
+        return 0
+
+    return guarded

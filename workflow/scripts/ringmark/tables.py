@@ -1,0 +1,250 @@
+"""Every table of a run: its columns, their types and how it is read, written and checked.
+
+This is the only place where column names are defined. All tables are tab-separated with a header,
+a missing value is ``NA``, and a table without rows still has its header.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ringmark.errors import InputError
+
+#: Column types: ``string``, ``integer`` (missing allowed), ``number``.
+STRING, INTEGER, NUMBER = "string", "Int64", "float64"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one kind of table.
+
+    Attributes
+    ----------
+    name
+        What the table holds, for messages.
+    columns
+        Column name to type, in the order of the file.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+
+    def empty(self) -> pd.DataFrame:
+        """Return the table without rows, every column typed."""
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in self.columns.items()})
+
+    def frame(self, rows: Sequence[Mapping[str, object]] | pd.DataFrame) -> pd.DataFrame:
+        """Return rows as a DataFrame with exactly these columns, typed.
+
+        Raises
+        ------
+        KeyError
+            If a column is missing.
+        """
+        frame = pd.DataFrame(rows)
+        if frame.empty:
+            return self.empty()
+        missing = [name for name in self.columns if name not in frame.columns]
+        if missing:
+            raise KeyError(f"{self.name}: no column {', '.join(missing)}")
+        return frame[list(self.columns)].astype(dict(self.columns)).reset_index(drop=True)
+
+    def write(self, rows: Sequence[Mapping[str, object]] | pd.DataFrame, path: str | Path) -> None:
+        """Write the table, complete or not at all (see `write_tsv`)."""
+        write_tsv(self.frame(rows), path)
+
+    def read(self, path: str | Path) -> pd.DataFrame:
+        """Read the table and check its columns.
+
+        Raises
+        ------
+        InputError
+            If a column is missing or a value is not of its column's type.
+        """
+        header = pd.read_csv(path, sep="\t", nrows=0).columns
+        missing = [name for name in self.columns if name not in header]
+        if missing:
+            raise InputError(
+                f"{path}: the {self.name} table has no column {', '.join(missing)}",
+                f"it needs the columns {', '.join(self.columns)}",
+            )
+        try:
+            return pd.read_csv(
+                path,
+                sep="\t",
+                dtype=dict(self.columns),
+                na_values=["NA"],
+                keep_default_na=False,
+            )
+        except ValueError as error:
+            raise InputError(
+                f"{path}: {error}", f"the types of the {self.name} table are {dict(self.columns)}"
+            ) from error
+
+
+def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a DataFrame as TSV through a temporary file, so that no half table is ever seen.
+
+    Floating point numbers keep six significant digits.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    frame.to_csv(
+        temporary, sep="\t", index=False, na_rep="NA", float_format="%.6g", lineterminator="\n"
+    )
+    temporary.replace(path)
+
+
+def read_matrix(path: str | Path) -> pd.DataFrame:
+    """Read a count matrix: first column the id, then one integer column a library.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Shape (features, libraries); the index holds the ids and carries the first column's name.
+    """
+    header = list(pd.read_csv(path, sep="\t", nrows=0).columns)
+    kinds = {header[0]: "string", **{name: "int64" for name in header[1:]}}
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype=kinds, keep_default_na=False)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: {error}", "a count matrix holds whole numbers after its first column"
+        ) from error
+    return frame.set_index(header[0])
+
+
+def write_matrix(matrix: pd.DataFrame, path: str | Path, id_name: str) -> None:
+    """Write a count matrix of shape (features, libraries) with its index as the first column."""
+    frame = matrix.astype("int64").copy()
+    frame.insert(0, id_name, frame.index.astype(str))
+    write_tsv(frame, path)
+
+
+LIBRARIES = Table(
+    "libraries",
+    {
+        "library": STRING,
+        "sample": STRING,
+        "condition": STRING,
+        "assay": STRING,
+        "layout": STRING,
+        "read_length": INTEGER,
+        "strandedness": STRING,
+        "strandedness_declared": STRING,
+        "sense_fraction": NUMBER,
+        "reads": INTEGER,
+        "aligned_fraction": NUMBER,
+        "usable_fraction": NUMBER,
+    },
+)
+
+CIRCLES = Table(
+    "circles",
+    {
+        "circle": STRING,
+        "chrom": STRING,
+        "start": INTEGER,
+        "end": INTEGER,
+        "strand": STRING,
+        "type": STRING,
+        "gene_id": STRING,
+        "gene_name": STRING,
+        "exons": INTEGER,
+        "spliced_length": INTEGER,
+        "splice_motif": STRING,
+        "annotated_ends": STRING,
+        "libraries": INTEGER,
+        "reads": INTEGER,
+        "confidence": STRING,
+    },
+)
+
+PEAKS = Table(
+    "peaks",
+    {
+        "peak": STRING,
+        "chrom": STRING,
+        "start": INTEGER,
+        "end": INTEGER,
+        "strand": STRING,
+        "block_sizes": STRING,
+        "block_starts": STRING,
+        "gene_id": STRING,
+        "gene_name": STRING,
+        "region": STRING,
+        "summit": INTEGER,
+        "log2_enrichment": NUMBER,
+        "pvalue": NUMBER,
+        "padj": NUMBER,
+        "conditions": STRING,
+        "samples": INTEGER,
+        "drach": INTEGER,
+        "drach_distance": INTEGER,
+    },
+)
+
+QUALITY = Table(
+    "m6A quality",
+    {
+        "sample": STRING,
+        "condition": STRING,
+        "ip_library": STRING,
+        "input_library": STRING,
+        "enrichment": NUMBER,
+        "ip_fraction_in_peaks": NUMBER,
+        "drach_rate_summits": NUMBER,
+        "drach_rate_background": NUMBER,
+        "drach_odds_ratio": NUMBER,
+        "drach_pvalue": NUMBER,
+        "stop_codon_enrichment": NUMBER,
+        "replicate_jaccard": NUMBER,
+        "verdict": STRING,
+        "reason": STRING,
+    },
+)
+
+#: One row a circle and condition, and one with the condition ``pooled``.
+CIRCLE_M6A = Table(
+    "m6A on circles",
+    {
+        "circle": STRING,
+        "condition": STRING,
+        "ip_reads": INTEGER,
+        "input_reads": INTEGER,
+        "log2_enrichment": NUMBER,
+        "pvalue": NUMBER,
+        "padj": NUMBER,
+        "tier": STRING,
+        "drach": INTEGER,
+        "nearest_drach_to_junction": INTEGER,
+        "linear_peak": STRING,
+    },
+)
+
+_TEST_COLUMNS = {
+    "baseMean": NUMBER,
+    "log2FoldChange": NUMBER,
+    "lfcSE": NUMBER,
+    "stat": NUMBER,
+    "pvalue": NUMBER,
+    "padj": NUMBER,
+}
+_FEATURE_COLUMNS = {"id": STRING, "gene_id": STRING, "gene_name": STRING}
+
+DIFFERENTIAL = Table("differential", {**_FEATURE_COLUMNS, **_TEST_COLUMNS})
+CIRCLE_RATIO = Table(
+    "circular-to-linear ratio",
+    {
+        **_FEATURE_COLUMNS,
+        "ratio_test": NUMBER,
+        "ratio_reference": NUMBER,
+        **_TEST_COLUMNS,
+    },
+)
