@@ -200,7 +200,7 @@ class Annotation:
     def read(cls, path: str | Path) -> Annotation:
         """Read a transcript table."""
         table = TRANSCRIPTS.read(path)
-        genes: dict[str, tuple[list[str], list[Transcript]]] = {}
+        genes: dict[str, tuple[tuple[str, str, str, str], list[Transcript]]] = {}
         for row in table.itertuples(index=False):
             exons = Blocks(_integers(row.exon_starts), _integers(row.exon_ends), str(row.strand))
             coding = not pd.isna(row.cds_start)
@@ -210,7 +210,7 @@ class Annotation:
                 int(row.cds_start) if coding else None,
                 int(row.cds_end) if coding else None,
             )
-            facts = [str(row.gene_name), str(row.gene_type), str(row.chrom), str(row.strand)]
+            facts = (str(row.gene_name), str(row.gene_type), str(row.chrom), str(row.strand))
             genes.setdefault(str(row.gene_id), (facts, []))[1].append(transcript)
         return cls(
             {

@@ -110,7 +110,7 @@ def read_matrix(path: str | Path) -> pd.DataFrame:
         Shape (features, libraries); the index holds the ids and carries the first column's name.
     """
     header = list(pd.read_csv(path, sep="\t", nrows=0).columns)
-    kinds = {header[0]: "string", **{name: "int64" for name in header[1:]}}
+    kinds = {header[0]: "string", **dict.fromkeys(header[1:], "int64")}
     try:
         frame = pd.read_csv(path, sep="\t", dtype=kinds, keep_default_na=False)
     except ValueError as error:
