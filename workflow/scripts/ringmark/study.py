@@ -6,11 +6,30 @@ value and remedy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
+
+from ringmark.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REQUIRED_COLUMNS = ("library", "sample", "condition", "assay")
+FILE_COLUMNS = ("fastq_1", "fastq_2", "accession")
+OPTIONAL_COLUMNS = ("strandedness", "input_library")
+ASSAYS = ("input", "ip")
+STRANDEDNESS = ("auto", "unstranded", "forward", "reverse")
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_RUN_ACCESSION = re.compile(r"[SED]RR[0-9]+")
+_MISSING = ("", "NA")
 
 
 @dataclass(frozen=True)
@@ -51,6 +70,12 @@ class Library:
     strandedness: str = "auto"
     input_library: str | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
+
+    def level(self, factor: str) -> str:
+        """Return the library's level of a factor: ``condition``, ``sample`` or a covariate."""
+        if factor == "condition":
+            return self.condition
+        return self.sample if factor == "sample" else self.covariates[factor]
 
 
 @dataclass(frozen=True)
@@ -99,12 +124,319 @@ class Study:
         """Immunoprecipitated libraries."""
         return tuple(item for item in self.libraries if item.assay == "ip")
 
-    def design(self, libraries: tuple[Library, ...]) -> pd.DataFrame:
-        """Return factor and covariates of libraries, only those of the contrast's two levels.
+    def design(self, libraries: Iterable[Library]) -> pd.DataFrame:
+        """Return factor and covariates of those libraries that are on the contrast's two levels.
 
         Returns
         -------
         pandas.DataFrame
-            Index: library names; columns: the contrast's factor, then its covariates.
+            Index: library names; columns: the contrast's factor, then its covariates; all text.
         """
-        raise NotImplementedError
+        import pandas as pd
+
+        contrast = self.contrast
+        rows = {
+            library.name: [library.level(name) for name in (contrast.factor, *contrast.covariates)]
+            for library in libraries
+            if library.level(contrast.factor) in (contrast.test, contrast.reference)
+        }
+        return pd.DataFrame.from_dict(
+            rows, orient="index", columns=[contrast.factor, *contrast.covariates]
+        )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of the sheet with its line number; missing values are empty."""
+
+    line: int
+    values: Mapping[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.values.get(column, "")
+
+
+def read_study(sheet: str | Path, contrast: Contrast, need_reads: bool = True) -> Study:
+    """Read the samples sheet.
+
+    Parameters
+    ----------
+    sheet
+        Tab-separated file with a header; FASTQ paths are absolute or relative to its folder.
+    contrast
+        What is compared.
+    need_reads
+        Whether every row must name its FASTQ files or accession. A program that starts from
+        counts does not need them.
+
+    Raises
+    ------
+    InputError
+        With every mistake of the sheet: file, row, value and remedy.
+    """
+    sheet = Path(sheet)
+    rows = _read_rows(sheet)
+    problems = list(_row_problems(rows, need_reads))
+    problems += _library_problems(rows)
+    if not problems:
+        problems += _file_problems(rows)
+        problems += _pair_problems(rows)
+        problems += _contrast_problems(rows, contrast)
+    if problems:
+        raise InputError(
+            [f"{sheet}, {problem}" for problem in problems],
+            "mend the rows named above; the columns are explained in config/README.md",
+        )
+    libraries = _libraries(rows, sheet.parent)
+    return Study(libraries, tuple(_pairs(libraries)), contrast)
+
+
+def _read_rows(sheet: Path) -> list[_Row]:
+    try:
+        text = sheet.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(
+            f"{sheet}: no such samples sheet", "set 'samples' in the configuration to its path"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{sheet}: cannot be read: {error}", "give a readable, UTF-8, tab-separated text file"
+        ) from None
+    lines = list(csv.reader(text.splitlines(), delimiter="\t"))
+    header = [name.strip() for name in lines[0]] if lines else []
+    _check_header(sheet, header)
+    rows = []
+    for number, fields in enumerate(lines[1:], start=2):
+        values = [value.strip() for value in fields]
+        if not any(values) or values[0].startswith("#"):
+            continue
+        if len(values) > len(header):
+            raise InputError(
+                f"{sheet}, row {number}: {len(values)} fields under {len(header)} columns",
+                "separate the fields by single tabs",
+            )
+        pairs = zip(header, values, strict=False)
+        rows.append(_Row(number, {k: "" if v in _MISSING else v for k, v in pairs}))
+    if not rows:
+        raise InputError(f"{sheet}: no rows", "list one sequencing run a row below the header")
+    return rows
+
+
+def _check_header(sheet: Path, header: Sequence[str]) -> None:
+    if len(header) == 1 and ("," in header[0] or ";" in header[0]):
+        raise InputError(
+            f"{sheet}, row 1: the header {header[0]!r} is not separated by tabs",
+            "save the sheet as tab-separated text",
+        )
+    missing = [name for name in REQUIRED_COLUMNS if name not in header]
+    if missing:
+        raise InputError(
+            f"{sheet}, row 1: no column {', '.join(missing)} (found: {', '.join(header)})",
+            f"the sheet needs the columns {', '.join(REQUIRED_COLUMNS)}",
+        )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{sheet}, row 1: column {', '.join(twice)} stands twice", "name each column once"
+        )
+
+
+def _row_problems(rows: Sequence[_Row], need_reads: bool) -> Iterator[str]:
+    """Yield what is wrong inside single rows."""
+    for row in rows:
+        place = f"row {row.line}"
+        for column in ("library", "sample", "condition"):
+            if not _NAME.fullmatch(row[column]):
+                yield (
+                    f"{place}: {column} {row[column]!r} must be letters, digits, '_', '.' or '-'"
+                    f"; rename it"
+                )
+        if row["assay"] not in ASSAYS:
+            yield f"{place}: assay {row['assay']!r} is not one of {', '.join(ASSAYS)}"
+        if row["strandedness"] and row["strandedness"] not in STRANDEDNESS:
+            yield (
+                f"{place}: strandedness {row['strandedness']!r} is not one of "
+                f"{', '.join(STRANDEDNESS)}"
+            )
+        if need_reads:
+            yield from _read_problems(row)
+
+
+def _read_problems(row: _Row) -> Iterator[str]:
+    place = f"row {row.line}"
+    if row["fastq_1"] and row["accession"]:
+        yield f"{place}: both fastq_1 and accession {row['accession']!r} are given; keep one"
+    if not row["fastq_1"] and not row["accession"]:
+        yield f"{place}: neither fastq_1 nor accession is given; give one of them"
+    if row["fastq_2"] and not row["fastq_1"]:
+        yield f"{place}: fastq_2 {row['fastq_2']!r} without fastq_1; give both mates"
+    if row["accession"] and not _RUN_ACCESSION.fullmatch(row["accession"]):
+        yield (
+            f"{place}: accession {row['accession']!r} is not a run; give SRR, ERR or DRR and digits"
+        )
+
+
+def _library_problems(rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield where rows of one library disagree and where a sample has two conditions."""
+    first: dict[str, _Row] = {}
+    constant = [name for name in rows[0].values if name not in ("library", *FILE_COLUMNS)]
+    for row in rows:
+        known = first.setdefault(row["library"], row)
+        for column in constant:
+            if known[column] != row[column]:
+                yield (
+                    f"row {row.line}: library {row['library']!r} has {column} {row[column]!r} here "
+                    f"and {known[column]!r} in row {known.line}; runs of one library agree in all "
+                    "but their files"
+                )
+        if bool(known["fastq_2"]) != bool(row["fastq_2"]):
+            yield (
+                f"row {row.line}: library {row['library']!r} mixes single-end and paired-end runs "
+                f"(row {known.line}); give them two library names"
+            )
+    conditions: dict[str, _Row] = {}
+    for row in rows:
+        known = conditions.setdefault(row["sample"], row)
+        if known["condition"] != row["condition"]:
+            yield (
+                f"row {row.line}: sample {row['sample']!r} has condition {row['condition']!r} here "
+                f"and {known['condition']!r} in row {known.line}; a specimen has one condition"
+            )
+
+
+def _file_problems(rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield files and accessions that stand twice."""
+    used: dict[str, _Row] = {}
+    for row in rows:
+        for column in FILE_COLUMNS:
+            value = row[column]
+            if not value:
+                continue
+            if value in used:
+                yield (
+                    f"row {row.line}: {column} {value!r} is already used in row {used[value].line}"
+                    f" (library {used[value]['library']!r}); every file belongs to one row"
+                )
+            used.setdefault(value, row)
+
+
+def _pair_problems(rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield IPs whose input is missing, ambiguous or not an input."""
+    assays = {row["library"]: row["assay"] for row in rows}
+    inputs: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["assay"] == "input" and row["library"] not in inputs[row["sample"]]:
+            inputs[row["sample"]].append(row["library"])
+    for row in {row["library"]: row for row in rows}.values():
+        named = row["input_library"]
+        place = f"row {row.line}: library {row['library']!r}"
+        if row["assay"] == "input":
+            if named:
+                yield f"{place} is an input but names the input_library {named!r}; leave it empty"
+        elif named:
+            if assays.get(named) != "input":
+                what = "is not in the sheet" if named not in assays else "is not an input"
+                yield f"{place}: input_library {named!r} {what}; name a library of assay 'input'"
+        elif not inputs[row["sample"]]:
+            yield (
+                f"{place} is an IP of sample {row['sample']!r}, which has no input; add the "
+                "input's row or name another sample's input in input_library"
+            )
+        elif len(inputs[row["sample"]]) > 1:
+            yield (
+                f"{place} is an IP of sample {row['sample']!r}, which has the inputs "
+                f"{', '.join(inputs[row['sample']])}; name one in input_library"
+            )
+
+
+def _contrast_problems(rows: Sequence[_Row], contrast: Contrast) -> Iterator[str]:
+    """Yield levels without library, and covariates that are missing or aliased."""
+    columns = set(rows[0].values) - set(FILE_COLUMNS) - {"library", "assay", *OPTIONAL_COLUMNS}
+    absent = [name for name in (contrast.factor, *contrast.covariates) if name not in columns]
+    for name in absent:
+        yield (
+            f"row 1: the contrast names {name!r}, which is not a column of the sheet; "
+            f"use one of {', '.join(sorted(columns))}"
+        )
+    if absent:
+        return
+    chosen = []
+    for level in (contrast.test, contrast.reference):
+        having = [row for row in rows if row[contrast.factor] == level and row["assay"] == "input"]
+        if not having:
+            levels = sorted({row[contrast.factor] for row in rows})
+            yield (
+                f"column {contrast.factor}: no input library has the contrast's level {level!r}; "
+                f"the sheet has {', '.join(levels)}"
+            )
+        chosen += having
+    if contrast.test == contrast.reference:
+        yield (
+            f"column {contrast.factor}: the contrast compares {contrast.test!r} with itself; "
+            "name two levels"
+        )
+    elif len({row[contrast.factor] for row in chosen}) == 2:
+        unique = list({row["library"]: row for row in chosen}.values())
+        yield from _covariate_problems(unique, contrast)
+
+
+def _covariate_problems(rows: Sequence[_Row], contrast: Contrast) -> Iterator[str]:
+    design = [np.ones(len(rows)), np.array([row[contrast.factor] == contrast.test for row in rows])]
+    for name in contrast.covariates:
+        values = [row[name] for row in rows]
+        if "" in values:
+            line = rows[values.index("")].line
+            yield f"row {line}: covariate {name!r} has no value; fill it or leave {name!r} out"
+            continue
+        levels = sorted(set(values))
+        if len(levels) == 1:
+            yield (
+                f"column {name}: covariate {name!r} is {levels[0]!r} in every library of the "
+                "contrast; leave it out of contrast.covariates"
+            )
+            continue
+        added = [np.array([value == level for value in values]) for level in levels[1:]]
+        if np.linalg.matrix_rank(np.column_stack([*design, *added]).astype(float)) < len(
+            design
+        ) + len(added):
+            yield (
+                f"column {name}: covariate {name!r} is aliased with {contrast.factor!r} or an "
+                "earlier covariate (their effects cannot be told apart); leave it out of "
+                "contrast.covariates"
+            )
+            continue
+        design += added
+
+
+def _libraries(rows: Sequence[_Row], folder: Path) -> tuple[Library, ...]:
+    grouped: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row["library"]].append(row)
+    known = {*REQUIRED_COLUMNS, *FILE_COLUMNS, *OPTIONAL_COLUMNS}
+    return tuple(
+        Library(
+            name=name,
+            sample=members[0]["sample"],
+            condition=members[0]["condition"],
+            assay=members[0]["assay"],
+            runs=tuple(_run(row, folder) for row in members),
+            strandedness=members[0]["strandedness"] or "auto",
+            input_library=members[0]["input_library"] or None,
+            covariates={k: v for k, v in members[0].values.items() if k not in known},
+        )
+        for name, members in grouped.items()
+    )
+
+
+def _run(row: _Row, folder: Path) -> Run:
+    files = [folder / row[column] if row[column] else None for column in ("fastq_1", "fastq_2")]
+    return Run(row.line, *files, accession=row["accession"] or None)
+
+
+def _pairs(libraries: Sequence[Library]) -> Iterator[Pair]:
+    by_name = {library.name: library for library in libraries}
+    of_sample = {item.sample: item for item in reversed(libraries) if item.assay == "input"}
+    for library in libraries:
+        if library.assay == "ip":
+            named = library.input_library
+            yield Pair(library, by_name[named] if named else of_sample[library.sample])
