@@ -215,7 +215,8 @@ def _read_rows(sheet: Path) -> list[_Row]:
                 f"{sheet}, row {number}: {len(values)} fields under {len(header)} columns",
                 "separate the fields by single tabs",
             )
-        pairs = zip(header, values, strict=False)
+        values += [""] * (len(header) - len(values))
+        pairs = zip(header, values, strict=True)
         rows.append(_Row(number, {k: "" if v in _MISSING else v for k, v in pairs}))
     if not rows:
         raise InputError(f"{sheet}: no rows", "list one sequencing run a row below the header")
@@ -429,8 +430,10 @@ def _libraries(rows: Sequence[_Row], folder: Path) -> tuple[Library, ...]:
 
 
 def _run(row: _Row, folder: Path) -> Run:
-    files = [folder / row[column] if row[column] else None for column in ("fastq_1", "fastq_2")]
-    return Run(row.line, *files, accession=row["accession"] or None)
+    fastq_1, fastq_2 = (
+        folder / row[column] if row[column] else None for column in ("fastq_1", "fastq_2")
+    )
+    return Run(row.line, fastq_1, fastq_2, row["accession"] or None)
 
 
 def _pairs(libraries: Sequence[Library]) -> Iterator[Pair]:

@@ -1,0 +1,265 @@
+"""Check a configuration and everything it names before anything runs.
+
+The configuration is held against its schema, the samples sheet against its rules, and the first
+records of every FASTQ, FASTA and GTF file are read. All problems of one kind are reported together,
+each with file, row, value and remedy, and nothing is written. The workflow calls this when it is
+loaded; run by hand it prints who is paired with whom::
+
+    check_study.py --configfile config.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from ringmark.annotation import open_text, parse_gtf
+from ringmark.errors import InputError, program
+from ringmark.study import Contrast, Library, Study, read_study
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+
+#: A FASTA file up to this size is read for its contig names at once; a larger one when it is indexed.
+SMALL_FASTA = 200_000_000
+#: Lines of the GTF that are looked at before the run; the whole file is read when it is prepared.
+GTF_LINES = 20_000
+
+
+def is_url(place: str) -> bool:
+    """Return whether a file of the configuration is to be downloaded."""
+    return place.startswith(("http://", "https://", "ftp://"))
+
+
+def complete(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration with the schema's defaults filled in."""
+    filled = dict(config)
+    for key, rule in schema.get("properties", {}).items():
+        if key not in filled and "default" in rule:
+            filled[key] = rule["default"]
+        if isinstance(filled.get(key), Mapping):
+            filled[key] = complete(filled[key], rule)
+    return filled
+
+
+def check_config(config: Mapping[str, Any], name: str = "configuration") -> dict[str, Any]:
+    """Return the completed configuration.
+
+    Raises
+    ------
+    InputError
+        With every unknown key (and the nearest known one), missing key and wrong value.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
+    problems = [text for error in errors for text in _describe(error)]
+    if problems:
+        raise InputError(
+            [f"{name}: {problem}" for problem in problems],
+            "config/config.yaml shows every key with its type and default",
+        )
+    return complete(config, schema)
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
+    place = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        for key in sorted(set(map(str, error.instance)) - set(known)):
+            nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+            remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
+            yield f"unknown key {'.'.join(filter(None, [place, key]))!r}; {remedy}"
+    elif error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance:
+                yield f"the key {'.'.join(filter(None, [place, key]))!r} is missing; set it"
+    else:
+        yield f"{place}: {error.message}"
+
+
+def check_reads(libraries: Iterable[Library]) -> list[str]:
+    """Return what is wrong with the first record of the FASTQ files, one line a problem."""
+    problems = []
+    for library in libraries:
+        for run in library.runs:
+            heads = []
+            for path in filter(None, (run.fastq_1, run.fastq_2)):
+                problem, read_name = _first_record(path)
+                if problem:
+                    problems.append(f"row {run.row}: {path}: {problem}")
+                heads.append(read_name)
+            if len(heads) == 2 and all(heads) and heads[0] != heads[1]:
+                problems.append(
+                    f"row {run.row}: the first reads of {run.fastq_1} and {run.fastq_2} are named "
+                    f"{heads[0]!r} and {heads[1]!r}; give the two mate files of one run"
+                )
+    return problems
+
+
+def _first_record(path: Path) -> tuple[str, str]:
+    """Return a problem, or none, and the name of the first read without its mate number."""
+    if not path.is_file():
+        return "no such file; mend the path (relative to the sheet's folder)", ""
+    try:
+        with open_text(path) as handle:
+            lines = [line.rstrip("\r\n") for line in itertools.islice(handle, 4)]
+    except (OSError, EOFError) as error:
+        return f"cannot be read: {error}; transfer the file again", ""
+    if not lines:
+        return "", ""
+    if (
+        len(lines) < 4
+        or not lines[0].startswith("@")
+        or not lines[2].startswith("+")
+        or len(lines[1]) != len(lines[3])
+    ):
+        return f"not FASTQ, begins with {lines[0][:40]!r}; give FASTQ, plain or gzipped", ""
+    name = lines[0][1:].split()[0] if len(lines[0].split()) else ""
+    return "", name[:-2] if name.endswith(("/1", "/2")) else name
+
+
+def check_reference(fasta: str, gtf: str) -> list[str]:
+    """Return what can be seen to be wrong with the reference files in the first second."""
+    problems = [
+        f"reference.{key}: {place}: no such file; mend the path (relative to the working folder)"
+        for key, place in (("fasta", fasta), ("gtf", gtf))
+        if not is_url(place) and not Path(place).is_file()
+    ]
+    if problems or (is_url(fasta) and is_url(gtf)):
+        return problems
+    contigs = set() if is_url(fasta) else set(_contigs(Path(fasta), problems))
+    if not is_url(gtf):
+        try:
+            with open_text(gtf) as handle:
+                head = list(parse_gtf(itertools.islice(handle, GTF_LINES), gtf))
+        except InputError as error:
+            return [*problems, *error.problems]
+        except (OSError, EOFError) as error:
+            return [*problems, f"reference.gtf: {gtf}: cannot be read: {error}"]
+        if not head:
+            problems.append(f"reference.gtf: {gtf}: no exon line; give a GTF with exon lines")
+        named = {record.chrom for record in head}
+        if contigs and named and not named & contigs:
+            problems.append(contig_mismatch(fasta, gtf, contigs, named))
+    return problems
+
+
+def contig_mismatch(fasta: str, gtf: str, contigs: set[str], named: set[str]) -> str:
+    """Say that two reference files do not share one contig, with examples and the remedy."""
+    return (
+        f"no contig of {gtf} ({', '.join(sorted(named)[:3])}, ...) is in {fasta} "
+        f"({', '.join(sorted(contigs)[:3])}, ...); take both from the same source, or rename "
+        "the contigs of one (chr1 against 1)"
+    )
+
+
+def _contigs(fasta: Path, problems: list[str]) -> Iterator[str]:
+    """Yield contig names of a FASTA file that is small or has an index, else nothing."""
+    index = Path(f"{fasta}.fai")
+    if index.is_file():
+        yield from (line.split("\t")[0] for line in index.read_text().splitlines())
+        return
+    try:
+        with open_text(fasta) as handle:
+            first = handle.readline()
+            if not first.startswith(">"):
+                problems.append(
+                    f"reference.fasta: {fasta}: not FASTA, begins with {first[:40]!r}; "
+                    "give the genome as FASTA, plain or gzipped"
+                )
+                return
+            if fasta.stat().st_size <= SMALL_FASTA:
+                headers = itertools.chain([first], (line for line in handle if line[0] == ">"))
+                yield from (line[1:].split()[0] for line in headers if line[1:].strip())
+    except (OSError, EOFError) as error:
+        problems.append(f"reference.fasta: {fasta}: cannot be read: {error}")
+
+
+def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[str, Any], Study]:
+    """Return the completed configuration and the study it names.
+
+    Parameters
+    ----------
+    config
+        The configuration as read.
+    name
+        Its file, for messages.
+    read_files
+        Whether to look into the FASTQ, FASTA and GTF files too.
+
+    Raises
+    ------
+    InputError
+        With the problems found.
+    """
+    config = check_config(config, name)
+    contrast = Contrast(
+        config["contrast"]["factor"],
+        config["contrast"]["test"],
+        config["contrast"]["reference"],
+        tuple(config["contrast"]["covariates"]),
+    )
+    study = read_study(config["samples"], contrast)
+    if read_files:
+        problems = [f"{config['samples']}, {text}" for text in check_reads(study.libraries)]
+        problems += check_reference(config["reference"]["fasta"], config["reference"]["gtf"])
+        if problems:
+            raise InputError(problems, "nothing has been run; mend the files named above")
+    return config, study
+
+
+def describe(study: Study) -> str:
+    """Return the design as text: the contrast and who is paired with whom."""
+    contrast = study.contrast
+    lines = [
+        f"{contrast.factor}: {contrast.test} over {contrast.reference}"
+        + (f", adjusted for {', '.join(contrast.covariates)}" if contrast.covariates else "")
+    ]
+    paired = {pair.ip.name: pair.input.name for pair in study.pairs}
+    for library in study.libraries:
+        partner = f"IP over {paired[library.name]}" if library.name in paired else "input"
+        lines.append(f"  {library.condition}\t{library.sample}\t{library.name}\t{partner}")
+    return "\n".join(lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    options = argparse.ArgumentParser(description="Check a study before anything runs.")
+    options.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    return options
+
+
+def read_config(path: Path) -> Any:
+    """Read a YAML configuration.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", "give the path with --configfile") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: {error}", "mend the YAML at the place named above") from None
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check a study and print its design."""
+    arguments = parser().parse_args(argv)
+    _, study = load(read_config(arguments.configfile), str(arguments.configfile), read_files=True)
+    print(describe(study))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
