@@ -14,7 +14,7 @@ import argparse
 import difflib
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from ringmark.annotation import open_text, parse_gtf
 from ringmark.errors import InputError, program
 from ringmark.study import Contrast, Library, Study, read_study
 
-SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+SCHEMAS = Path(__file__).parent.parent / "schemas"
 
-#: A FASTA file up to this size is read for its contig names at once; a larger one when it is indexed.
+#: A FASTA file up to this size is read for its contig names at once, a larger one when indexed.
 SMALL_FASTA = 200_000_000
 #: Lines of the GTF that are looked at before the run; the whole file is read when it is prepared.
 GTF_LINES = 20_000
@@ -58,7 +58,7 @@ def check_config(config: Mapping[str, Any], name: str = "configuration") -> dict
     InputError
         With every unknown key (and the nearest known one), missing key and wrong value.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
     problems = [text for error in errors for text in _describe(error)]
     if problems:
@@ -71,18 +71,45 @@ def check_config(config: Mapping[str, Any], name: str = "configuration") -> dict
 
 def _describe(error: ValidationError) -> Iterator[str]:
     place = ".".join(map(str, error.absolute_path))
+    schema: Any = error.schema
     if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
+        known = list(schema["properties"])
         for key in sorted(set(map(str, error.instance)) - set(known)):
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
             yield f"unknown key {'.'.join(filter(None, [place, key]))!r}; {remedy}"
     elif error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance:
-                yield f"the key {'.'.join(filter(None, [place, key]))!r} is missing; set it"
+        # one error a missing key; its message begins with the quoted key
+        key = error.message.split("'")[1]
+        yield f"the key {'.'.join(filter(None, [place, key]))!r} is missing; set it"
     else:
         yield f"{place}: {error.message}"
+
+
+def row_checker() -> Callable[[Mapping[str, str]], list[str]]:
+    """Return a function that says what is wrong inside one row of the sheet, by its schema."""
+    schema = yaml.safe_load((SCHEMAS / "samples.schema.yaml").read_text(encoding="utf-8"))
+    validator = Draft202012Validator(schema)
+
+    def check(row: Mapping[str, str]) -> list[str]:
+        errors = sorted(validator.iter_errors(row), key=lambda error: list(error.path))
+        return [_describe_row(error, row) for error in errors]
+
+    return check
+
+
+def _describe_row(error: ValidationError, row: Mapping[str, str]) -> str:
+    schema: Any = error.schema
+    if error.validator == "required":
+        return f"{error.message.split(chr(39))[1]} has no value; fill it"
+    if error.validator == "oneOf":
+        if "accession" in row and "fastq_1" in row:
+            return f"both fastq_1 and accession {row['accession']!r} are given; keep one"
+        return "neither fastq_1 nor accession has a value; fill one of them"
+    if error.validator == "dependentRequired":
+        return f"fastq_2 {row['fastq_2']!r} stands without fastq_1; give both mates"
+    column = str(error.absolute_path[0])
+    return f"{column} {error.instance!r} is not valid; {schema['description']}"
 
 
 def check_reads(libraries: Iterable[Library]) -> list[str]:
@@ -207,7 +234,7 @@ def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[s
         config["contrast"]["reference"],
         tuple(config["contrast"]["covariates"]),
     )
-    study = read_study(config["samples"], contrast)
+    study = read_study(config["samples"], contrast, row_checker())
     if read_files:
         problems = [f"{config['samples']}, {text}" for text in check_reads(study.libraries)]
         problems += check_reference(config["reference"]["fasta"], config["reference"]["gtf"])

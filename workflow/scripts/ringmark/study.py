@@ -7,9 +7,8 @@ value and remedy.
 from __future__ import annotations
 
 import csv
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 REQUIRED_COLUMNS = ("library", "sample", "condition", "assay")
 FILE_COLUMNS = ("fastq_1", "fastq_2", "accession")
 OPTIONAL_COLUMNS = ("strandedness", "input_library")
-ASSAYS = ("input", "ip")
-STRANDEDNESS = ("auto", "unstranded", "forward", "reverse")
-
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_RUN_ACCESSION = re.compile(r"[SED]RR[0-9]+")
 _MISSING = ("", "NA")
 
 
@@ -156,7 +150,11 @@ class _Row:
         return self.values.get(column, "")
 
 
-def read_study(sheet: str | Path, contrast: Contrast, need_reads: bool = True) -> Study:
+def read_study(
+    sheet: str | Path,
+    contrast: Contrast,
+    row_check: Callable[[Mapping[str, str]], Iterable[str]] | None = None,
+) -> Study:
     """Read the samples sheet.
 
     Parameters
@@ -165,9 +163,10 @@ def read_study(sheet: str | Path, contrast: Contrast, need_reads: bool = True) -
         Tab-separated file with a header; FASTQ paths are absolute or relative to its folder.
     contrast
         What is compared.
-    need_reads
-        Whether every row must name its FASTQ files or accession. A program that starts from
-        counts does not need them.
+    row_check
+        Returns what is wrong inside one row, given its filled fields. The check before a run holds
+        rows against their schema here; a program that starts from counts leaves it out, and so
+        accepts a sheet without FASTQ files.
 
     Raises
     ------
@@ -176,7 +175,11 @@ def read_study(sheet: str | Path, contrast: Contrast, need_reads: bool = True) -
     """
     sheet = Path(sheet)
     rows = _read_rows(sheet)
-    problems = list(_row_problems(rows, need_reads))
+    problems = []
+    if row_check is not None:
+        for row in rows:
+            filled = {column: value for column, value in row.values.items() if value}
+            problems += [f"row {row.line}: {text}" for text in row_check(filled)]
     problems += _library_problems(rows)
     if not problems:
         problems += _file_problems(rows)
@@ -239,41 +242,6 @@ def _check_header(sheet: Path, header: Sequence[str]) -> None:
     if twice:
         raise InputError(
             f"{sheet}, row 1: column {', '.join(twice)} stands twice", "name each column once"
-        )
-
-
-def _row_problems(rows: Sequence[_Row], need_reads: bool) -> Iterator[str]:
-    """Yield what is wrong inside single rows."""
-    for row in rows:
-        place = f"row {row.line}"
-        for column in ("library", "sample", "condition"):
-            if not _NAME.fullmatch(row[column]):
-                yield (
-                    f"{place}: {column} {row[column]!r} must be letters, digits, '_', '.' or '-'"
-                    f"; rename it"
-                )
-        if row["assay"] not in ASSAYS:
-            yield f"{place}: assay {row['assay']!r} is not one of {', '.join(ASSAYS)}"
-        if row["strandedness"] and row["strandedness"] not in STRANDEDNESS:
-            yield (
-                f"{place}: strandedness {row['strandedness']!r} is not one of "
-                f"{', '.join(STRANDEDNESS)}"
-            )
-        if need_reads:
-            yield from _read_problems(row)
-
-
-def _read_problems(row: _Row) -> Iterator[str]:
-    place = f"row {row.line}"
-    if row["fastq_1"] and row["accession"]:
-        yield f"{place}: both fastq_1 and accession {row['accession']!r} are given; keep one"
-    if not row["fastq_1"] and not row["accession"]:
-        yield f"{place}: neither fastq_1 nor accession is given; give one of them"
-    if row["fastq_2"] and not row["fastq_1"]:
-        yield f"{place}: fastq_2 {row['fastq_2']!r} without fastq_1; give both mates"
-    if row["accession"] and not _RUN_ACCESSION.fullmatch(row["accession"]):
-        yield (
-            f"{place}: accession {row['accession']!r} is not a run; give SRR, ERR or DRR and digits"
         )
 
 
