@@ -277,10 +277,10 @@ def likelihood_ratio_test(
     if alternative not in ("two-sided", "greater"):
         raise ValueError(f"alternative must be 'two-sided' or 'greater', not {alternative!r}")
     data = _checked(successes, totals, design, offset)
-    degrees: float | Array = np.inf
+    degrees: ArrayLike = np.inf
     if dispersion is None:
         dispersion = estimate_dispersion(successes, totals, design, offset, prior_degrees)
-        degrees = residual_degrees(totals, design) + prior_degrees
+        degrees = residual_degrees(totals, data.design).astype(float) + prior_degrees
     rho = _checked_dispersion(dispersion, len(data.totals))
     full = fit(successes, totals, design, offset, np.nan_to_num(rho))
     null = fit(
@@ -300,7 +300,7 @@ def likelihood_ratio_test(
     )
 
 
-def _tail(root: Array, degrees: float | Array, alternative: str) -> Array:
+def _tail(root: Array, degrees: ArrayLike, alternative: str) -> Array:
     """Return p-values of signed roots of likelihood ratios."""
     value = root if alternative == "greater" else np.abs(root)
     sides = 1 if alternative == "greater" else 2
@@ -395,7 +395,7 @@ def _information(weight: Array, design: Array) -> Array:
     """X' W X of every feature, shape (features, coefficients, coefficients)."""
     columns = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    return (weight @ products).reshape(-1, columns, columns)
+    return (weight @ products).reshape(len(weight), columns, columns)
 
 
 def _solve(information: Array, score: Array) -> Array:
