@@ -73,8 +73,8 @@ def _describe(error: ValidationError) -> Iterator[str]:
     place = ".".join(map(str, error.absolute_path))
     schema: Any = error.schema
     if error.validator == "additionalProperties":
-        known = list(schema["properties"])
-        for key in sorted(set(map(str, error.instance)) - set(known)):
+        known, keys = list(schema["properties"]), dict(error.instance)  # type: ignore[arg-type]
+        for key in sorted({str(key) for key in keys} - set(known)):
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
             yield f"unknown key {'.'.join(filter(None, [place, key]))!r}; {remedy}"

@@ -1,0 +1,643 @@
+"""Back-splice junctions: reads that join the end of an exon to the start of an earlier one.
+
+A circle is the genomic interval ``[start, end)`` between the two ends of a back-splice. A read
+across it, seen along the genome's forward strand, aligns with its left part up to ``end`` and goes
+on, with its right part, at ``start``. Two kinds of reads give evidence:
+
+split reads
+    The aligner placed both parts (primary and supplementary records with ``SA``).
+clipped reads
+    The aligner placed one part, which stops at an annotated splice site, and the soft-clipped rest
+    matches the sequence at another splice site of the gene that would close a circle.
+
+Where bases at the two ends repeat, several positions of the junction explain a read equally well.
+`place_junction` chooses one normal form: annotated splice sites first, then a splice signal, then
+the fewest mismatches, then the leftmost.
+
+References
+----------
+Memczak et al. 2013, Nature 495:333 (split reads at splice signals); Gao et al. 2015, Genome
+Biology 16:4 (mates inside the circle).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pysam
+
+from ringmark.alignments import (
+    SOFT_CLIP,
+    SupplementaryAlignment,
+    aligned_blocks,
+    fragment_strand,
+    parse_sa,
+    query_span,
+)
+from ringmark.annotation import Annotation, Gene
+from ringmark.tables import INTEGER, STRING, Table
+
+#: Evidence for back-splice junctions in one library, one row a junction.
+JUNCTIONS = Table(
+    "back-splice junctions",
+    {
+        "chrom": STRING,
+        "start": INTEGER,
+        "end": INTEGER,
+        "strand": STRING,
+        "splice_motif": STRING,
+        "split_reads": INTEGER,
+        "clipped_reads": INTEGER,
+    },
+)
+
+#: How many reads or fragments each filter removed, one row a filter.
+FILTERS = Table(
+    "filter log", {"step": STRING, "filter": STRING, "removed": INTEGER, "kept": INTEGER}
+)
+
+#: Bases around the aligner's break within which the junction may be moved.
+PLACEMENT_RANGE = 12
+#: Mismatches per 10 bases that a part of a read may have against the junction.
+MISMATCH_RATE = 0.1
+#: Bases next to the junction that a clipped part must share with a far end to be looked at.
+CLIP_SEED = 12
+#: Distance from a branch point to the 3' splice site, in nucleotides (Zhang 2013, Mol Cell 51:792).
+BRANCH_POINT_RANGE = (10, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """A back-splice junction in its normal form.
+
+    Attributes
+    ----------
+    start, end
+        The circle's interval on the genome.
+    strand
+        Strand of the RNA by annotation or splice signal; ``.`` without either.
+    motif
+        Donor and acceptor dinucleotides in the RNA's sense, such as ``GT/AG``; ``lariat`` for a
+        5' splice site joined to a branch point; ``none`` without a signal.
+    annotated
+        How many of the ends are annotated splice sites of that strand, 0 to 2.
+    """
+
+    chrom: str
+    start: int
+    end: int
+    strand: str
+    motif: str
+    annotated: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a back-splice must fulfil.
+
+    Attributes
+    ----------
+    min_span, max_span
+        Distance between the ends on the genome.
+    min_anchor
+        Nucleotides of a read on both sides of the junction.
+    mate_tolerance
+        Nucleotides by which a mate may reach beyond the circle's ends (unclipped mismatches).
+    min_mapping_quality
+        Of the better placed part of a split read.
+    """
+
+    min_span: int = 100
+    max_span: int = 200_000
+    min_anchor: int = 8
+    mate_tolerance: int = 8
+    min_mapping_quality: int = 10
+
+
+@dataclass
+class SpliceSites:
+    """Annotated ends of exons by contig and strand, as left and right boundaries on the genome.
+
+    A circle starts at a left boundary (an acceptor on ``+``, a donor on ``-``) and ends at a right
+    one. Intron starts and ends serve the lariats.
+    """
+
+    left: Mapping[tuple[str, str], set[int]]
+    right: Mapping[tuple[str, str], set[int]]
+    introns: Mapping[tuple[str, str], Mapping[int, tuple[int, ...]]]
+
+    @classmethod
+    def of(cls, annotation: Annotation) -> SpliceSites:
+        """Collect the splice sites of an annotation; intron keys are their 5' splice sites."""
+        left, right = {}, {}
+        for key, (acceptors, donors) in annotation.splice_sites.items():
+            left[key], right[key] = (acceptors, donors) if key[1] == "+" else (donors, acceptors)
+        introns: dict[tuple[str, str], dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for gene in annotation.genes.values():
+            for transcript in gene.transcripts:
+                gaps = zip(
+                    transcript.exons.ends[:-1].tolist(),
+                    transcript.exons.starts[1:].tolist(),
+                    strict=True,
+                )
+                for start, end in gaps:
+                    five, three = (start, end) if gene.strand == "+" else (end, start)
+                    introns[gene.chrom, gene.strand][five].add(three)
+        frozen = {
+            key: {five: tuple(sorted(threes)) for five, threes in found.items()}
+            for key, found in introns.items()
+        }
+        return cls(left, right, frozen)
+
+    def annotated(self, chrom: str, start: int, end: int, strand: str) -> int:
+        """Return how many ends of a circle are annotated on a strand."""
+        key = (chrom, strand)
+        return (start in self.left.get(key, ())) + (end in self.right.get(key, ()))
+
+    def is_lariat(self, chrom: str, start: int, end: int, strand: str) -> bool:
+        """Return whether an interval runs from a 5' splice site to a possible branch point."""
+        introns = self.introns.get((chrom, strand), {})
+        five, branch = (start, end) if strand == "+" else (end, start)
+        near, far = BRANCH_POINT_RANGE
+        return any(near <= abs(three - branch) <= far for three in introns.get(five, ()))
+
+
+def splice_motif(before: str, after: str) -> tuple[str, str]:
+    """Return strand and motif of a back-splice by the bases flanking the circle.
+
+    Parameters
+    ----------
+    before
+        The two bases left of the circle's start on the genome's forward strand.
+    after
+        The two bases right of its end.
+
+    Returns
+    -------
+    tuple of str
+        ``("+", "GT/AG")`` and the like, or ``(".", "none")``.
+    """
+    return _MOTIFS.get(before + after, (".", "none"))
+
+
+#: Flanking bases (before the start + after the end) to strand and motif.
+_MOTIFS = {
+    "AGGT": ("+", "GT/AG"),
+    "AGGC": ("+", "GC/AG"),
+    "ACAT": ("+", "AT/AC"),
+    "ACCT": ("-", "GT/AG"),
+    "GCCT": ("-", "GC/AG"),
+    "ATGT": ("-", "AT/AC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One aligned part of a split read, along the genome's forward strand."""
+
+    query_start: int
+    query_end: int
+    start: int
+    end: int
+    mapping_quality: int
+
+
+def place_junction(
+    sequence: str,
+    left: tuple[int, int],
+    right: tuple[int, int],
+    chrom: str,
+    genome: pysam.FastaFile,
+    sites: SpliceSites,
+    strand: str = ".",
+) -> Junction | None:
+    """Find the normal form of the back-splice that a read shows.
+
+    Parameters
+    ----------
+    sequence
+        The read along the genome's forward strand.
+    left
+        Where the left part ends: (position in the read, position on the genome), both exclusive.
+    right
+        Where the right part starts: (position in the read, position on the genome).
+    chrom, genome, sites
+        Where to look for splice signals.
+    strand
+        Strand of the RNA by the library's protocol; ``.`` where unknown.
+
+    Returns
+    -------
+    Junction or None
+        ``None`` if no position explains the read.
+
+    Notes
+    -----
+    With the junction at position ``j`` of the read the circle ends at ``left[1] + j - left[0]`` and
+    starts at ``right[1] + j - right[0]``; every ``j`` near the aligner's break is tried.
+    """
+    low = max(min(left[0], right[0]) - PLACEMENT_RANGE, 1)
+    high = min(max(left[0], right[0]) + PLACEMENT_RANGE, len(sequence) - 1)
+    if high < low:
+        return None
+    end_low, start_low = left[1] + low - left[0], right[1] + low - right[0]
+    if start_low < 2 or end_low < 0:
+        return None
+    width = high - low
+    window = sequence[low:high]
+    # genome that the window shows if it lies left of the junction, and right of it, with two
+    # bases beyond for the splice signal
+    as_end = genome.fetch(chrom, end_low, end_low + width + 2).upper()
+    as_start = genome.fetch(chrom, start_low - 2, start_low + width).upper()
+    if len(as_end) < width + 2 or len(as_start) < width + 2:
+        return None
+    wrong_left = [0]
+    for base, expected in zip(window, as_end, strict=False):
+        wrong_left.append(wrong_left[-1] + (base != expected))
+    wrong_right = [0]
+    for base, expected in zip(reversed(window), reversed(as_start), strict=False):
+        wrong_right.append(wrong_right[-1] + (base != expected))
+    mismatches = [wrong_left[j] + wrong_right[width - j] for j in range(width + 1)]
+    best = min(mismatches)
+    if best > max(1, MISMATCH_RATE * width):
+        return None
+    choices = []
+    for j in range(width + 1):
+        if mismatches[j] > best + 1:
+            continue
+        start, end = start_low + j, end_low + j
+        junction = _read_signal(
+            chrom, start, end, as_start[j : j + 2], as_end[j : j + 2], sites, strand
+        )
+        choices.append((_rank(junction), mismatches[j], start, junction))
+    return min(choices, key=lambda choice: choice[:3])[3]
+
+
+def _rank(junction: Junction) -> int:
+    """Order of preference among equally good positions; lower is better."""
+    if junction.annotated == 2:
+        return 0
+    if junction.motif == "GT/AG":
+        return 2 - junction.annotated
+    return {"lariat": 3, "GC/AG": 4, "AT/AC": 4}.get(junction.motif, 5)
+
+
+def _read_signal(
+    chrom: str, start: int, end: int, before: str, after: str, sites: SpliceSites, strand: str
+) -> Junction:
+    """Return the junction at a position with strand, motif and annotation."""
+    signal_strand, motif = splice_motif(before, after)
+    strands = ("+", "-") if strand == "." else (strand,)
+    annotated = {side: sites.annotated(chrom, start, end, side) for side in strands}
+    side = max(strands, key=lambda item: (annotated[item], item == signal_strand))
+    if annotated[side] == 2:
+        return Junction(chrom, start, end, side, motif if side == signal_strand else "none", 2)
+    if signal_strand != "." and signal_strand in strands:
+        return Junction(chrom, start, end, signal_strand, motif, annotated[signal_strand])
+    for side in strands:
+        if sites.is_lariat(chrom, start, end, side):
+            return Junction(chrom, start, end, side, "lariat", 0)
+    return Junction(chrom, start, end, strand, "none", 0)
+
+
+def split_parts(read: pysam.AlignedSegment) -> list[_Part]:
+    """Return the parts of a split read in order along the genome's forward strand.
+
+    Empty if the parts lie on several contigs or strands: no back-splice.
+    """
+    own = SupplementaryAlignment(
+        str(read.reference_name),
+        read.reference_start,
+        "-" if read.is_reverse else "+",
+        tuple(read.cigartuples or ()),
+        read.mapping_quality,
+        0,
+    )
+    pieces = [own, *parse_sa(str(read.get_tag("SA")))]
+    if any((piece.chrom, piece.strand) != (own.chrom, own.strand) for piece in pieces):
+        return []
+    parts = []
+    for piece in pieces:
+        blocks = aligned_blocks(piece.cigar, piece.start)
+        # "+" keeps the genome's direction whatever the read's: the parts share one strand
+        query_start, query_end = query_span(piece.cigar, "+")
+        parts.append(
+            _Part(query_start, query_end, blocks[0][0], blocks[-1][1], piece.mapping_quality)
+        )
+    return sorted(parts, key=lambda part: (part.query_start, part.query_end))
+
+
+@dataclass
+class Evidence:
+    """Names of the fragments that show each junction, and what the filters removed.
+
+    Attributes
+    ----------
+    split, clipped
+        Junction to the names of fragments; a fragment counts once.
+    removed
+        Filter to the number of reads it removed.
+    """
+
+    split: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
+    clipped: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
+    removed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return the rows of the `JUNCTIONS` table, sorted by place."""
+        junctions = sorted(
+            {*self.split, *self.clipped},
+            key=lambda item: (item.chrom, item.start, item.end, item.strand),
+        )
+        return [
+            {
+                "chrom": junction.chrom,
+                "start": junction.start,
+                "end": junction.end,
+                "strand": junction.strand,
+                "splice_motif": junction.motif,
+                "split_reads": len(self.split.get(junction, ())),
+                "clipped_reads": len(
+                    self.clipped.get(junction, set()) - self.split.get(junction, set())
+                ),
+            }
+            for junction in junctions
+        ]
+
+
+#: The order in which reads are tested, for the filter log.
+READ_FILTERS = (
+    "low mapping quality",
+    "not a back-splice of allowed span",
+    "mate outside the circle",
+    "junction not placed",
+    "no splice signal",
+    "strand unknown",
+)
+
+
+class JunctionFinder:
+    """Finds the back-splice that a read shows, if any.
+
+    Parameters
+    ----------
+    genome
+        Open, indexed FASTA.
+    annotation
+        Genes, for splice sites.
+    strandedness
+        The library's: ``unstranded``, ``forward`` or ``reverse``.
+    limits
+        Bounds a back-splice must keep.
+    """
+
+    def __init__(
+        self, genome: pysam.FastaFile, annotation: Annotation, strandedness: str, limits: Limits
+    ) -> None:
+        self.genome = genome
+        self.sites = SpliceSites.of(annotation)
+        self.strandedness = strandedness
+        self.limits = limits
+        self.ends = FarEnds(annotation, genome, limits)
+        self.evidence = Evidence()
+
+    def add(self, read: pysam.AlignedSegment) -> None:
+        """Look at one primary, mapped record."""
+        if read.has_tag("SA"):
+            for junction in self._split_junctions(read):
+                self.evidence.split[junction].add(str(read.query_name))
+        else:
+            for junction in self._clipped_junctions(read):
+                self.evidence.clipped[junction].add(str(read.query_name))
+
+    def _split_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
+        parts = split_parts(read)
+        for left, right in itertools.pairwise(parts):
+            reason, junction = self._judge(read, left, right)
+            if reason:
+                self.evidence.removed[reason] += 1
+            elif junction is not None:
+                yield junction
+
+    def _judge(
+        self, read: pysam.AlignedSegment, left: _Part, right: _Part
+    ) -> tuple[str, Junction | None]:
+        """Return the filter that removes a pair of parts, or its junction."""
+        limits = self.limits
+        if max(left.mapping_quality, right.mapping_quality) < limits.min_mapping_quality:
+            return "low mapping quality", None
+        overlap = left.query_end - right.query_start
+        span = left.end - right.start - overlap
+        if right.start > left.start or not limits.min_span <= span <= limits.max_span:
+            return "not a back-splice of allowed span", None
+        if not mate_inside(read, right.start, left.end, limits.mate_tolerance):
+            return "mate outside the circle", None
+        strand = fragment_strand(read, self.strandedness)
+        junction = place_junction(
+            str(read.query_sequence),
+            (left.query_end, left.end),
+            (right.query_start, right.start),
+            str(read.reference_name),
+            self.genome,
+            self.sites,
+            strand,
+        )
+        if junction is None:
+            return "junction not placed", None
+        if junction.motif == "none" and junction.annotated < 2:
+            return "no splice signal", None
+        if junction.strand == ".":
+            return "strand unknown", None
+        return "", junction
+
+    def _clipped_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
+        cigar = read.cigartuples
+        if cigar is None or read.mapping_quality < self.limits.min_mapping_quality:
+            return
+        blocks = None
+        for side, index in (("left", 0), ("right", -1)):
+            operation, length = cigar[index]
+            if operation != SOFT_CLIP or length < CLIP_SEED:
+                continue
+            blocks = blocks or aligned_blocks(cigar, read.reference_start)
+            strand = fragment_strand(read, self.strandedness)
+            for junction in self.ends.match(read, side, length, blocks, strand):
+                if mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance):
+                    yield junction
+
+
+def mate_inside(read: pysam.AlignedSegment, start: int, end: int, tolerance: int) -> bool:
+    """Return whether the mate, where it is aligned, starts inside a circle.
+
+    The mate's record is not at hand; its leftmost base is, and it must lie in the circle on the
+    same contig.
+    """
+    if not read.is_paired or read.mate_is_unmapped:
+        return True
+    return (
+        read.next_reference_id == read.reference_id
+        and start - tolerance <= read.next_reference_start < end + tolerance
+    )
+
+
+class FarEnds:
+    """Where the clipped end of a read could close a circle: splice sites by their sequence.
+
+    For every gene the ``CLIP_SEED`` bases inside each annotated exon end are indexed, so that the
+    clipped bases next to an alignment's break find the far end in one look-up.
+    """
+
+    def __init__(self, annotation: Annotation, genome: pysam.FastaFile, limits: Limits) -> None:
+        self.annotation = annotation
+        self.genome = genome
+        self.limits = limits
+        self.boundaries: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
+        sites = SpliceSites.of(annotation)
+        for side, bounds in (("left", sites.left), ("right", sites.right)):
+            merged: dict[str, set[int]] = defaultdict(set)
+            for (chrom, _), positions in bounds.items():
+                merged[chrom] |= positions
+            for chrom, positions in merged.items():
+                self.boundaries[chrom, side] = np.array(sorted(positions), dtype=np.int64)
+        self._gene_ends: dict[str, _GeneEnds] = {}
+
+    def match(
+        self,
+        read: pysam.AlignedSegment,
+        side: str,
+        clip: int,
+        blocks: tuple[tuple[int, int], ...],
+        strand: str,
+    ) -> Iterator[Junction]:
+        """Yield the junctions that explain a clipped end.
+
+        Parameters
+        ----------
+        side
+            ``left`` or ``right``: the end of the alignment that is clipped.
+        clip
+            Clipped bases.
+        blocks
+            Aligned blocks of the read.
+        strand
+            Strand of the RNA, or ``.``.
+        """
+        chrom = str(read.reference_name)
+        boundaries = self.boundaries.get((chrom, side))
+        if boundaries is None:
+            return
+        place = blocks[0][0] if side == "left" else blocks[-1][1]
+        # the aligner may run a few bases over the boundary where they match by chance
+        first, last = np.searchsorted(boundaries, [place - 2, place + PLACEMENT_RANGE + 1])
+        if side == "right":
+            first, last = np.searchsorted(boundaries, [place - PLACEMENT_RANGE, place + 3])
+        sequence = str(read.query_sequence)
+        for boundary in boundaries[first:last].tolist():
+            if side == "left":
+                tail = sequence[: clip + boundary - place]
+            else:
+                tail = sequence[len(sequence) - clip + boundary - place :]
+            if len(tail) >= CLIP_SEED:
+                yield from self._close(chrom, side, boundary, tail, strand)
+
+    def _close(
+        self, chrom: str, side: str, boundary: int, tail: str, strand: str
+    ) -> Iterator[Junction]:
+        """Yield circles between a boundary and the splice sites where the tail continues."""
+        seed = tail[-CLIP_SEED:] if side == "left" else tail[:CLIP_SEED]
+        for gene in self.annotation.overlapping(
+            chrom, boundary - 1, boundary + 1, None if strand == "." else strand
+        ):
+            ends = self._ends_of(gene)
+            if boundary not in (ends.left if side == "left" else ends.right):
+                continue
+            found = [
+                far
+                for far in ends.seeds[side].get(seed, ())
+                if self.limits.min_span
+                <= (far - boundary if side == "left" else boundary - far)
+                <= self.limits.max_span
+                and self._extends(chrom, side, far, tail)
+            ]
+            # a tail that fits several far ends says nothing about which
+            if len(found) == 1:
+                start, end = sorted((boundary, found[0]))
+                motif = splice_motif(
+                    self.genome.fetch(chrom, max(start - 2, 0), start).upper(),
+                    self.genome.fetch(chrom, end, end + 2).upper(),
+                )
+                name = motif[1] if motif[0] == gene.strand else "none"
+                yield Junction(chrom, start, end, gene.strand, name, 2)
+
+    def _extends(self, chrom: str, side: str, far: int, tail: str) -> bool:
+        """Return whether the whole tail, up to 30 bases, continues from a far end."""
+        length = min(len(tail), 30)
+        if side == "left":
+            expected = self.genome.fetch(chrom, max(far - length, 0), far).upper()
+            shown = tail[-length:]
+        else:
+            expected = self.genome.fetch(chrom, far, far + length).upper()
+            shown = tail[:length]
+        wrong = sum(a != b for a, b in zip(shown, expected, strict=False))
+        return wrong <= MISMATCH_RATE * length
+
+    def _ends_of(self, gene: Gene) -> _GeneEnds:
+        if gene.gene_id in self._gene_ends:
+            return self._gene_ends[gene.gene_id]
+        left: set[int] = set()
+        right: set[int] = set()
+        for transcript in gene.transcripts:
+            left.update(transcript.exons.starts[1:].tolist())
+            right.update(transcript.exons.ends[:-1].tolist())
+        seeds: dict[str, dict[str, list[int]]] = {
+            "left": defaultdict(list),
+            "right": defaultdict(list),
+        }
+        for far in sorted(right):
+            bases = self.genome.fetch(gene.chrom, max(far - CLIP_SEED, 0), far).upper()
+            seeds["left"][bases].append(far)
+        for far in sorted(left):
+            seeds["right"][self.genome.fetch(gene.chrom, far, far + CLIP_SEED).upper()].append(far)
+        self._gene_ends[gene.gene_id] = _GeneEnds(left, right, seeds)
+        return self._gene_ends[gene.gene_id]
+
+
+@dataclass(frozen=True)
+class _GeneEnds:
+    """Inner exon boundaries of a gene, and seed sequence to far end for either clipped side."""
+
+    left: set[int]
+    right: set[int]
+    seeds: Mapping[str, Mapping[str, list[int]]]
+
+
+def find_junctions(
+    bam: pysam.AlignmentFile,
+    genome: pysam.FastaFile,
+    annotation: Annotation,
+    strandedness: str,
+    limits: Limits,
+) -> Evidence:
+    """Collect the evidence for back-splice junctions in one BAM, in one pass.
+
+    Parameters
+    ----------
+    bam
+        BAM that keeps the contract of `ringmark.alignments`.
+    genome, annotation
+        The reference it was aligned to.
+    strandedness
+        The library's strandedness; with ``unstranded`` the splice signal gives the strand.
+    limits
+        Bounds a back-splice must keep.
+    """
+    finder = JunctionFinder(genome, annotation, strandedness, limits)
+    for read in bam.fetch(until_eof=True):
+        if not (read.is_unmapped or read.is_secondary or read.is_supplementary):
+            finder.add(read)
+    return finder.evidence
