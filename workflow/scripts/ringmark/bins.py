@@ -1,0 +1,463 @@
+"""Coverage of genes by fragments, in spliced coordinates, kept so that no later step needs a BAM.
+
+Coordinates
+-----------
+The exons of all transcripts of a gene are merged and joined in order (the union-exon model), so
+that a fragment which spans an intron is one interval. Position 0 is the 5' end of the RNA. Every
+gene is cut into steps (5 nt) and bins (25 nt, a whole number of steps); the last step and bin of a
+gene may be shorter. The steps of all genes, in the order of the annotation, make one flat vector,
+and so do the bins.
+
+Which gene a fragment belongs to
+--------------------------------
+A fragment can belong to a gene of its own strand; one whose strand is not known, to a gene of
+either strand. It belongs to the gene whose exons hold most of its aligned bases, if that is at
+least `MIN_EXONIC_FRACTION` of them: what is mostly intronic or intergenic is not counted. Where
+several genes hold equally many bases (overlapping genes, on one strand or, without strand, on
+both), it is counted in each of them.
+
+What a fragment covers
+----------------------
+Its aligned blocks in spliced coordinates, and what lies between two mates. Two gaps stay open:
+exons that the read itself shows to be skipped, and gaps longer than `MAX_GAP` (mates that lie
+further apart than a fragment is long do not show that the RNA between them was in the tube). Such
+a fragment covers several intervals, but counts once in the total of its gene.
+
+How it is stored
+----------------
+For each step, how many covered intervals begin there and how many end there. The number of
+intervals that overlap steps ``i`` to ``j`` is the number that begin at or before ``j`` less the
+number that end before ``i``, which is exact for every bin and every peak, however wide, and costs
+two look-ups in running sums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ringmark.alignments import Fragment
+from ringmark.annotation import Annotation, Gene
+from ringmark.errors import InputError
+from ringmark.intervals import IntArray
+
+#: Width of a bin and of a step, nucleotides.
+BIN_WIDTH, STEP = 25, 5
+
+#: Share of a fragment's aligned bases that have to lie in the exons of its gene.
+MIN_EXONIC_FRACTION = 0.75
+
+#: Longest unsequenced gap between the parts of a fragment that counts as covered, nucleotides.
+MAX_GAP = 500
+
+#: Interval lengths are tallied up to this one, nucleotides; longer ones with it.
+MAX_LENGTH = 1000
+
+#: Fragments that are placed at once.
+BATCH = 100_000
+
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_STRANDS = {"+": 1, "-": -1, ".": 0}
+
+
+@dataclass(frozen=True)
+class BinLayout:
+    """Where the steps and bins of every gene stand in the flat vectors.
+
+    Attributes
+    ----------
+    genes
+        In the order of the annotation.
+    width, step
+        Nucleotides of a bin and of a step; the width is a multiple of the step.
+    """
+
+    genes: tuple[Gene, ...]
+    width: int = BIN_WIDTH
+    step: int = STEP
+
+    def __post_init__(self) -> None:
+        if self.step < 1 or self.width < self.step or self.width % self.step:
+            raise ValueError(f"bins of {self.width} nt are no whole number of {self.step} nt steps")
+
+    @classmethod
+    def of(cls, annotation: Annotation, width: int = BIN_WIDTH, step: int = STEP) -> BinLayout:
+        """Return the layout of all genes of an annotation."""
+        return cls(tuple(annotation.genes.values()), width, step)
+
+    @cached_property
+    def lengths(self) -> IntArray:
+        """Spliced length of each gene, shape (genes,)."""
+        return np.array([gene.union.length for gene in self.genes], dtype=np.int64)
+
+    @cached_property
+    def step_offsets(self) -> IntArray:
+        """First step of each gene and, last, the number of steps; shape (genes + 1,)."""
+        return _offsets(-(-self.lengths // self.step))
+
+    @cached_property
+    def bin_offsets(self) -> IntArray:
+        """First bin of each gene and, last, the number of bins; shape (genes + 1,)."""
+        return _offsets(-(-self.lengths // self.width))
+
+    @property
+    def bins(self) -> int:
+        """Number of bins of all genes."""
+        return int(self.bin_offsets[-1])
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of all genes."""
+        return int(self.step_offsets[-1])
+
+    @cached_property
+    def gene_of_bin(self) -> IntArray:
+        """Index of the gene of each bin, shape (bins,)."""
+        return np.repeat(np.arange(len(self.genes)), np.diff(self.bin_offsets))
+
+    @cached_property
+    def bin_steps(self) -> tuple[IntArray, IntArray]:
+        """First step and end (exclusive) of each bin in the flat vector, shape (bins,) each."""
+        inside = np.arange(self.bins) - self.bin_offsets[self.gene_of_bin]
+        first = self.step_offsets[self.gene_of_bin] + inside * (self.width // self.step)
+        end = np.minimum(first + self.width // self.step, self.step_offsets[self.gene_of_bin + 1])
+        return first, end
+
+    @cached_property
+    def digest(self) -> str:
+        """Checksum of everything that fixes the meaning of a step."""
+        checksum = hashlib.sha256(f"ringmark bins {self.width} {self.step}\n".encode())
+        for gene in self.genes:
+            checksum.update(f"{gene.gene_id}\t{gene.chrom}\t{gene.strand}\n".encode())
+            checksum.update(gene.union.starts.astype("<i8").tobytes())
+            checksum.update(gene.union.ends.astype("<i8").tobytes())
+        return checksum.hexdigest()
+
+
+def _offsets(sizes: npt.NDArray[np.integer]) -> IntArray:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Where the fragments of one library lie.
+
+    Attributes
+    ----------
+    first, last
+        Number of covered intervals whose first, or last, step is this one; shape (steps,).
+    gene_totals
+        Fragments of each gene, shape (genes,).
+    lengths
+        Number of covered intervals of each length, shape (`MAX_LENGTH` + 1,).
+    fragments, counted
+        Fragments read, and those that belong to a gene.
+    digest
+        Checksum of the layout.
+    strandedness
+        ``unstranded``, ``forward`` or ``reverse``.
+    """
+
+    first: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int32]
+    gene_totals: IntArray
+    lengths: IntArray
+    fragments: int
+    counted: int
+    digest: str
+    strandedness: str = "unstranded"
+
+    @cached_property
+    def _begun(self) -> IntArray:
+        return _offsets(self.first)
+
+    @cached_property
+    def _ended(self) -> IntArray:
+        return _offsets(self.last)
+
+    def overlapping(self, first: IntArray, end: IntArray) -> IntArray:
+        """Return how many covered intervals overlap each range of steps.
+
+        Parameters
+        ----------
+        first, end
+            Flat steps, half-open; a range does not leave its gene.
+        """
+        return self._begun[end] - self._ended[first]
+
+    def bins(self, layout: BinLayout) -> IntArray:
+        """Return the number of covered intervals that overlap each bin, shape (bins,)."""
+        return self.overlapping(*layout.bin_steps)
+
+    def steps(self) -> IntArray:
+        """Return the number of covered intervals that overlap each step, shape (steps,)."""
+        return self._begun[1:] - self._ended[:-1]
+
+    def save(self, path: str | Path) -> None:
+        """Write an ``.npz`` file; the same coverage always gives the same bytes."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        arrays = {
+            "first": self.first,
+            "last": self.last,
+            "gene_totals": self.gene_totals,
+            "lengths": self.lengths,
+            "totals": np.array([self.fragments, self.counted], dtype=np.int64),
+            "digest": np.array(self.digest),
+            "strandedness": np.array(self.strandedness),
+        }
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name, array in arrays.items():
+                # numpy.savez stamps the members with the time of day.
+                member = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_DATE)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                with archive.open(member, "w", force_zip64=True) as handle:
+                    np.lib.format.write_array(handle, np.asarray(array), allow_pickle=False)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path, layout: BinLayout) -> Coverage:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is no coverage, or was counted on another annotation or bin width.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            fragments, counted = (int(value) for value in arrays["totals"])
+            coverage = cls(
+                arrays["first"],
+                arrays["last"],
+                arrays["gene_totals"],
+                arrays["lengths"],
+                fragments,
+                counted,
+                str(arrays["digest"]),
+                str(arrays["strandedness"]),
+            )
+        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path}: not a table of bins ({error})", "make it with count_bins.py"
+            ) from error
+        if coverage.digest != layout.digest:
+            raise InputError(
+                f"{path}: counted on another annotation or with another bin width",
+                "count all libraries again with the annotation that is used now",
+            )
+        return coverage
+
+
+@dataclass(frozen=True)
+class _Exons:
+    """Exons of all genes of one contig, sorted by start.
+
+    ``reach`` is the running maximum of the ends, which finds overlaps by bisection although the
+    exons of different genes may overlap; ``offset`` is the spliced position of an exon's leftmost
+    base, counted from the left end of the gene.
+    """
+
+    starts: IntArray
+    ends: IntArray
+    genes: IntArray
+    strands: IntArray
+    offsets: IntArray
+    reach: IntArray
+
+
+@dataclass
+class _Tally:
+    """Running counts of one library."""
+
+    first: npt.NDArray[np.int32]
+    last: npt.NDArray[np.int32]
+    gene_totals: IntArray
+    lengths: IntArray
+    counted: int = 0
+
+
+@dataclass
+class _Batch:
+    """Fragments of one contig that wait to be placed together."""
+
+    strands: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+    introns: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, fragment: Fragment) -> None:
+        if fragment.introns:
+            place = len(self.strands)
+            self.introns.extend((place, end) for _, end in fragment.introns)
+        self.strands.append(fragment.strand)
+        self.sizes.append(len(fragment.blocks))
+        self.blocks.extend(fragment.blocks)
+
+
+def count_fragments(
+    fragments: Iterable[Fragment], layout: BinLayout, strandedness: str = "unstranded"
+) -> Coverage:
+    """Count the fragments of a library on the genes of a layout.
+
+    Memory holds the counts and one batch of fragments, however many there are.
+    """
+    exons = _index_exons(layout)
+    tally = _Tally(
+        np.zeros(layout.steps, np.int32),
+        np.zeros(layout.steps, np.int32),
+        np.zeros(len(layout.genes), np.int64),
+        np.zeros(MAX_LENGTH + 1, np.int64),
+    )
+    batch, chrom, read = _Batch(), "", 0
+    for fragment in fragments:
+        if fragment.chrom != chrom or len(batch.strands) >= BATCH:
+            _place(batch, exons.get(chrom), layout, tally)
+            batch, chrom = _Batch(), fragment.chrom
+        batch.add(fragment)
+        read += 1
+    _place(batch, exons.get(chrom), layout, tally)
+    return Coverage(
+        tally.first,
+        tally.last,
+        tally.gene_totals,
+        tally.lengths,
+        read,
+        tally.counted,
+        layout.digest,
+        strandedness,
+    )
+
+
+def _index_exons(layout: BinLayout) -> dict[str, _Exons]:
+    by_chrom: dict[str, list[int]] = defaultdict(list)
+    for index, gene in enumerate(layout.genes):
+        by_chrom[gene.chrom].append(index)
+    found = {}
+    for chrom, indices in by_chrom.items():
+        unions = [layout.genes[index].union for index in indices]
+        sizes = [len(union.starts) for union in unions]
+        starts = np.concatenate([union.starts for union in unions])
+        order = np.argsort(starts, kind="stable")
+        ends = np.concatenate([union.ends for union in unions])[order]
+        signs = [_STRANDS[layout.genes[index].strand] for index in indices]
+        found[chrom] = _Exons(
+            starts[order],
+            ends,
+            np.repeat(indices, sizes)[order],
+            np.repeat(signs, sizes)[order],
+            np.concatenate([union.offsets for union in unions])[order],
+            np.maximum.accumulate(ends),
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Exonic parts of aligned blocks, one row a block and exon, sorted by fragment, gene, place.
+
+    ``left`` and ``right`` are spliced positions from the left end of the gene; ``splices`` counts
+    the introns the fragment's reads are spliced over on the left of the piece.
+    """
+
+    fragment: IntArray
+    gene: IntArray
+    left: IntArray
+    right: IntArray
+    splices: IntArray
+
+
+def _place(batch: _Batch, exons: _Exons | None, layout: BinLayout, tally: _Tally) -> None:
+    """Add a batch of fragments of one contig to the counts."""
+    if exons is None or not batch.blocks:
+        return
+    bounds = np.fromiter(chain.from_iterable(batch.blocks), np.int64, 2 * len(batch.blocks))
+    owner = np.repeat(np.arange(len(batch.sizes)), batch.sizes)
+    aligned = np.zeros(len(batch.sizes), np.int64)
+    np.add.at(aligned, owner, bounds[1::2] - bounds[::2])
+    pieces = _best_genes(_overlaps(batch, bounds, owner, exons), aligned)
+    if not len(pieces.fragment):
+        return
+    new_pair = _changes(pieces.fragment) | _changes(pieces.gene)
+    np.add.at(tally.gene_totals, pieces.gene[new_pair], 1)
+    tally.counted += int(_changes(pieces.fragment).sum())
+    gap = pieces.left[1:] - pieces.right[:-1]
+    spliced_over = pieces.splices[1:] != pieces.splices[:-1]
+    begins = new_pair.copy()
+    begins[1:] |= (gap > MAX_GAP) | (spliced_over & (gap > 0))
+    ends = np.append(begins[1:], True)
+    gene, left, right = pieces.gene[begins], pieces.left[begins], pieces.right[ends]
+    forward = np.array([item.strand == "+" for item in layout.genes])[gene]
+    start = np.where(forward, left, layout.lengths[gene] - right)
+    size = right - left
+    offset = layout.step_offsets[gene]
+    np.add.at(tally.first, offset + start // layout.step, 1)
+    np.add.at(tally.last, offset + (start + size - 1) // layout.step, 1)
+    np.add.at(tally.lengths, np.minimum(size, MAX_LENGTH), 1)
+
+
+def _changes(values: IntArray) -> npt.NDArray[np.bool_]:
+    """Return where a value differs from the one before it; the first always does."""
+    return np.append(True, values[1:] != values[:-1])
+
+
+def _overlaps(batch: _Batch, bounds: IntArray, owner: IntArray, exons: _Exons) -> _Pieces:
+    """Return the parts of a batch's blocks that lie in exons of a strand that fits."""
+    starts, ends = bounds[::2], bounds[1::2]
+    first = np.searchsorted(exons.reach, starts, side="right")
+    candidates = np.maximum(np.searchsorted(exons.starts, ends, side="left") - first, 0)
+    block = np.repeat(np.arange(len(starts)), candidates)
+    within = np.arange(len(block)) - np.repeat(np.cumsum(candidates) - candidates, candidates)
+    exon = first[block] + within
+    strand = np.array([_STRANDS[strand] for strand in batch.strands])[owner[block]]
+    fits = (exons.ends[exon] > starts[block]) & ((strand == 0) | (strand == exons.strands[exon]))
+    block, exon = block[fits], exon[fits]
+    shift = exons.offsets[exon] - exons.starts[exon]
+    left = np.maximum(starts[block], exons.starts[exon]) + shift
+    right = np.minimum(ends[block], exons.ends[exon]) + shift
+    fragment, gene = owner[block], exons.genes[exon]
+    splices = np.cumsum(_after_intron(batch, starts, owner))[block]
+    order = np.lexsort((left, gene, fragment))
+    return _Pieces(fragment[order], gene[order], left[order], right[order], splices[order])
+
+
+def _after_intron(batch: _Batch, starts: IntArray, owner: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which blocks begin where an intron of the same fragment ends."""
+    if not batch.introns:
+        return np.zeros(len(starts), dtype=bool)
+    introns = np.array(batch.introns, dtype=np.int64)
+    scale = int(max(starts.max(), introns[:, 1].max())) + 1
+    return np.isin(owner * scale + starts, introns[:, 0] * scale + introns[:, 1])
+
+
+def _best_genes(pieces: _Pieces, aligned: IntArray) -> _Pieces:
+    """Keep the pieces of the gene, or the equally good genes, with most of a fragment's bases."""
+    if not len(pieces.fragment):
+        return pieces
+    new_pair = _changes(pieces.fragment) | _changes(pieces.gene)
+    pair = np.cumsum(new_pair) - 1
+    exonic = np.bincount(pair, weights=pieces.right - pieces.left)
+    fragment = pieces.fragment[new_pair]
+    best = np.zeros(len(aligned))
+    np.maximum.at(best, fragment, exonic)
+    kept = (exonic == best[fragment]) & (exonic >= MIN_EXONIC_FRACTION * aligned[fragment])
+    keep = kept[pair]
+    return _Pieces(
+        pieces.fragment[keep],
+        pieces.gene[keep],
+        pieces.left[keep],
+        pieces.right[keep],
+        pieces.splices[keep],
+    )
