@@ -18,6 +18,9 @@ The BAM contract, whichever aligner ran:
   introns; no ``XS`` where no intron has a signal, or they disagree;
 - every mapped record has ``NM`` and ``NH``; a unique alignment has mapping quality 60.
 
+The order of records that start at the same base is not part of the contract: an aligner that runs
+on several threads may change it. `sam_records` builds records that keep it from placements.
+
 Fragments, not reads, are what is counted downstream: `iterate_fragments` joins mates by name.
 """
 
@@ -26,7 +29,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ringmark.sequence import reverse_complement
 
 if TYPE_CHECKING:
     import pysam
@@ -36,6 +42,9 @@ STRANDEDNESSES = ("unstranded", "forward", "reverse")
 
 #: Mapping quality of an alignment that has no rival.
 UNIQUE_MAPPING_QUALITY = 60
+
+#: Longest intron, and longest distance of the outer ends of a proper pair.
+MAXIMUM_INTRON = 200_000
 
 # CIGAR operations as BAM numbers them.
 MATCH, INSERTION, DELETION, SKIP, SOFT_CLIP, HARD_CLIP, PADDING, EQUAL, DIFFERENT = range(9)
@@ -253,6 +262,27 @@ def fragment_strand(read: pysam.AlignedSegment, strandedness: str) -> str:
     return "-" if backwards else "+"
 
 
+def library_strandedness(summary: str | Path) -> str:
+    """Return the strandedness that the one-row alignment summary of a library gives.
+
+    Raises
+    ------
+    InputError
+        If there is not one row, or its strandedness is not resolved.
+    """
+    table = LIBRARIES.read(summary)
+    if len(table) != 1:
+        raise InputError(
+            f"{summary}: {len(table)} rows, not one", "give the summary of the library of the BAM"
+        )
+    value = str(table["strandedness"].iloc[0])
+    if value not in STRANDEDNESSES:
+        raise InputError(
+            f"{summary}, row 2: strandedness {value!r}", f"it is one of {', '.join(STRANDEDNESSES)}"
+        )
+    return value
+
+
 #: What is kept of a read: strand, blocks, introns, mapping quality, is the second mate.
 _Used = tuple[str, Spans, Spans, int, bool]
 
@@ -351,3 +381,207 @@ def _leftovers(waiting: dict[tuple[str, int, int, bool], _Used], chrom: str) -> 
     for read in waiting.values():
         yield _alone(chrom, read)
     waiting.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a read, or a part of it, aligns: what becomes one mapped record.
+
+    Attributes
+    ----------
+    start
+        Leftmost aligned base, 0-based.
+    strand
+        Strand of the genome the read aligns to.
+    cigar
+        With the soft clips, so that it spans the whole read.
+    hits
+        How many equally good places there are (``NH``).
+    rna_strand
+        Strand of the RNA by the splice signals of the introns; ``None`` without one.
+    """
+
+    chrom: str
+    start: int
+    strand: str
+    cigar: tuple[tuple[int, int], ...]
+    mapping_quality: int
+    edit_distance: int
+    hits: int = 1
+    rna_strand: str | None = None
+
+    @property
+    def end(self) -> int:
+        """Right boundary on the genome, exclusive."""
+        reference = (MATCH, DELETION, SKIP, EQUAL, DIFFERENT)
+        return self.start + sum(
+            length for operation, length in self.cigar if operation in reference
+        )
+
+    @property
+    def as_supplementary(self) -> SupplementaryAlignment:
+        """The entry of this placement in an ``SA`` tag."""
+        return SupplementaryAlignment(
+            self.chrom,
+            self.start,
+            self.strand,
+            self.cigar,
+            self.mapping_quality,
+            self.edit_distance,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mate:
+    """A read as sequenced and its placements, the primary first; none where it is unmapped."""
+
+    sequence: str
+    qualities: str
+    placements: tuple[Placement, ...] = ()
+
+
+def mapping_quality(hits: int) -> int:
+    """Return the mapping quality of one of ``hits`` equally good places: 60, 3, 1, 1, 0 ..."""
+    if hits <= 1:
+        return UNIQUE_MAPPING_QUALITY
+    return {2: 3, 3: 1, 4: 1}.get(hits, 0)
+
+
+def is_proper_pair(first: Placement, second: Placement, maximum_distance: int) -> bool:
+    """Tell whether two mates lie on one contig and point towards each other, not too far apart."""
+    if first.chrom != second.chrom or first.strand == second.strand:
+        return False
+    forward, backward = (first, second) if first.strand == "+" else (second, first)
+    if forward.start > backward.start or forward.end > backward.end:
+        return False
+    return backward.end - forward.start <= maximum_distance
+
+
+def sam_records(
+    name: str, mates: Sequence[Mate], read_group: str, maximum_distance: int = MAXIMUM_INTRON
+) -> list[str]:
+    """Write the records of one fragment as lines of SAM that keep the contract of this module.
+
+    Parameters
+    ----------
+    mates
+        One read, or the first and the second mate.
+    read_group
+        ``ID`` of the ``@RG`` line.
+    maximum_distance
+        Longest distance of the outer ends of a proper pair.
+    """
+    lines = []
+    for number, mate in enumerate(mates):
+        other = mates[1 - number] if len(mates) == 2 else None
+        shared = _shared_flags(number, mate, other, maximum_distance)
+        if not mate.placements:
+            lines.append(_unmapped_record(name, mate, other, shared, read_group))
+        for placement in mate.placements:
+            lines.append(
+                _mapped_record(name, mate, placement, other, number == 0, shared, read_group)
+            )
+    return lines
+
+
+def _shared_flags(number: int, mate: Mate, other: Mate | None, maximum_distance: int) -> int:
+    """Return the flags that do not depend on the record: pairing and what the mate does."""
+    if other is None:
+        return 0
+    flag = 0x1 | (0x80 if number else 0x40)
+    if not other.placements:
+        return flag | 0x8
+    if other.placements[0].strand == "-":
+        flag |= 0x20
+    if mate.placements and is_proper_pair(
+        mate.placements[0], other.placements[0], maximum_distance
+    ):
+        flag |= 0x2
+    return flag
+
+
+def _unmapped_record(name: str, mate: Mate, other: Mate | None, flag: int, read_group: str) -> str:
+    place = "*\t0\t0\t*\t*\t0"
+    if other is not None and other.placements:
+        anchor = other.placements[0]
+        place = f"{anchor.chrom}\t{anchor.start + 1}\t0\t*\t=\t{anchor.start + 1}"
+    return f"{name}\t{flag | 0x4}\t{place}\t0\t{mate.sequence}\t{mate.qualities}\tRG:Z:{read_group}"
+
+
+def _mapped_record(
+    name: str,
+    mate: Mate,
+    placement: Placement,
+    other: Mate | None,
+    is_first: bool,
+    flag: int,
+    read_group: str,
+) -> str:
+    sequence, qualities = mate.sequence, mate.qualities
+    if placement.strand == "-":
+        flag |= 0x10
+        sequence, qualities = reverse_complement(sequence), qualities[::-1]
+    if placement is not mate.placements[0]:
+        flag |= 0x800
+    tags = f"NH:i:{placement.hits}\tNM:i:{placement.edit_distance}"
+    if placement.rna_strand is not None:
+        tags += f"\tXS:A:{placement.rna_strand}"
+    if len(mate.placements) > 1:
+        others = (item.as_supplementary for item in mate.placements if item is not placement)
+        tags += f"\tSA:Z:{format_sa(others)}"
+    return (
+        f"{name}\t{flag}\t{placement.chrom}\t{placement.start + 1}\t{placement.mapping_quality}"
+        f"\t{format_cigar(placement.cigar)}\t{_mate_fields(mate, placement, other, is_first)}"
+        f"\t{sequence}\t{qualities}\tRG:Z:{read_group}\t{tags}"
+    )
+
+
+def _mate_fields(mate: Mate, placement: Placement, other: Mate | None, is_first: bool) -> str:
+    """Return RNEXT, PNEXT and TLEN; the template's length is that of the primary alignments."""
+    if other is None:
+        return "*\t0\t0"
+    own = mate.placements[0]
+    anchor = other.placements[0] if other.placements else own
+    contig = "=" if anchor.chrom == placement.chrom else anchor.chrom
+    length = 0
+    if other.placements and own.chrom == anchor.chrom and placement is own:
+        length = max(own.end, anchor.end) - min(own.start, anchor.start)
+        if (own.start, not is_first) > (anchor.start, is_first):
+            length = -length
+    return f"{contig}\t{anchor.start + 1}\t{length}"
+
+
+def bam_header(
+    contigs: Sequence[tuple[str, int]], library: str, sample: str, program: str, version: str
+) -> dict[str, list[dict[str, object]] | dict[str, object]]:
+    """Return a BAM header: contigs as (name, length), the one read group and the aligner."""
+    return {
+        "HD": {"VN": "1.6", "SO": "unsorted"},
+        "SQ": [{"SN": name, "LN": length} for name, length in contigs],
+        "RG": [{"ID": library, "SM": sample, "LB": library}],
+        "PG": [{"ID": program, "PN": program, "VN": version}],
+    }
+
+
+def sort_and_index(unsorted: Path, output: Path, threads: int = 1) -> None:
+    """Sort a BAM by coordinate to ``output`` and write ``output.bai``; both whole or not at all.
+
+    The unsorted file is removed. Memory is at most 512 MB a thread.
+    """
+    import pysam
+
+    temporary = output.with_name(f".{output.name}.sorted.bam")
+    index = Path(f"{temporary}.bai")
+    prefix = str(output.with_name(f".{output.name}.sorting"))
+    try:
+        pysam.sort(
+            "--no-PG", "-@", str(threads - 1), "-m", "512M", "-T", prefix,
+            "-o", str(temporary), str(unsorted),
+        )  # fmt: skip
+        pysam.index(str(temporary))
+        unsorted.unlink()
+        index.replace(f"{output}.bai")
+        temporary.replace(output)
+    finally:
+        for leftover in (temporary, index):
+            leftover.unlink(missing_ok=True)
