@@ -101,6 +101,15 @@ def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
     temporary.replace(path)
 
 
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text file, complete or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 def read_matrix(path: str | Path) -> pd.DataFrame:
     """Read a count matrix: first column the id, then one integer column a library.
 

@@ -1,0 +1,191 @@
+"""Make the study's one list of circles, with counts, structure and sequence.
+
+Candidates with fewer than ``--min-reads`` back-splice fragments over all libraries are left out and
+counted in the filter log. Every other one is placed in the annotation by what its fragments show
+inside it (``ringmark.circles.build_circle``) and told with high or low confidence.
+
+Written are the table of circles, back-splice and linear counts of every library (the linear count
+is the mean of both ends, rounded half up), the exons as BED12 and the spliced sequences as FASTA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pysam
+
+from count_circles import junctions_of
+from ringmark.annotation import Annotation
+from ringmark.backsplice import FILTERS, JUNCTIONS, Junction, SpliceSites
+from ringmark.circles import (
+    CIRCLE_COUNTS,
+    Circle,
+    build_circle,
+    circle_id,
+    is_high_confidence,
+    parse_introns,
+)
+from ringmark.errors import program
+from ringmark.sequence import reverse_complement
+from ringmark.tables import CIRCLES, write_matrix, write_text
+
+ANNOTATED_ENDS = ("none", "one", "both")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    options = argparse.ArgumentParser(description="Make the study's list of circles.")
+    options.add_argument("--candidates", type=Path, required=True)
+    options.add_argument(
+        "--counts", type=Path, nargs="+", required=True, help="one table a library, named for it"
+    )
+    options.add_argument(
+        "--filters", type=Path, nargs="*", default=[], help="filter logs of the libraries"
+    )
+    options.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
+    options.add_argument("--annotation", type=Path, required=True, help="table of transcripts")
+    options.add_argument("--min-reads", type=int, default=2)
+    options.add_argument("--circles", type=Path, required=True)
+    options.add_argument("--bsj-counts", type=Path, required=True)
+    options.add_argument("--linear-counts", type=Path, required=True)
+    options.add_argument("--bed", type=Path, required=True)
+    options.add_argument("--fasta", type=Path, required=True)
+    options.add_argument("--filter-log", type=Path, required=True)
+    return options
+
+
+def matrix(counts: Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
+    """Return one column of the count tables as circles x libraries."""
+    return pd.DataFrame({name: table.set_index("circle")[value] for name, table in counts.items()})
+
+
+def linear_counts(counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the linear fragments at a circle's ends: the mean of both, rounded half up."""
+    return (matrix(counts, "linear_start") + matrix(counts, "linear_end") + 1) // 2
+
+
+def introns(counts: Mapping[str, pd.DataFrame], column: str) -> dict[str, Counter]:
+    """Sum the introns seen inside each circle over the libraries."""
+    total: dict[str, Counter] = {}
+    for table in counts.values():
+        seen = table[table[column].notna() & (table[column] != "")]
+        for circle, text in zip(seen["circle"], seen[column], strict=True):
+            total.setdefault(str(circle), Counter()).update(parse_introns(str(text)))
+    return total
+
+
+def circle_row(
+    circle: Circle, reads: pd.Series, positions: int, genome: pysam.FastaFile
+) -> dict[str, object]:
+    """Return a row of the table of circles."""
+    junction = circle.junction
+    total = int(reads.sum())
+    high = is_high_confidence(junction, total, positions)
+    return {
+        "circle": circle.name,
+        "chrom": junction.chrom,
+        "start": junction.start,
+        "end": junction.end,
+        "strand": junction.strand,
+        "type": circle.kind,
+        "gene_id": circle.gene.gene_id if circle.gene else None,
+        "gene_name": circle.gene.name if circle.gene else None,
+        "exons": circle.exon_count,
+        "spliced_length": circle.exons.length,
+        "splice_motif": flanking_motif(junction, genome),
+        "annotated_ends": ANNOTATED_ENDS[junction.annotated],
+        "libraries": int((reads > 0).sum()),
+        "reads": total,
+        "confidence": "high" if high else "low",
+    }
+
+
+def flanking_motif(junction: Junction, genome: pysam.FastaFile) -> str:
+    """Return the donor and acceptor dinucleotides that flank a circle, in the RNA's sense."""
+    if junction.motif == "lariat":
+        return "lariat"
+    before = genome.fetch(junction.chrom, max(junction.start - 2, 0), junction.start).upper()
+    after = genome.fetch(junction.chrom, junction.end, junction.end + 2).upper()
+    if junction.strand == "+":
+        return f"{after}/{before}"
+    return f"{reverse_complement(before)}/{reverse_complement(after)}"
+
+
+def bed_line(circle: Circle, reads: int) -> str:
+    """Return a circle as BED12; the score is its reads, at most 1000."""
+    junction, exons = circle.junction, circle.exons
+    sizes = ",".join(map(str, (exons.ends - exons.starts).tolist()))
+    starts = ",".join(map(str, (exons.starts - junction.start).tolist()))
+    place = (junction.chrom, junction.start, junction.end)
+    fields = (
+        *place,
+        circle.name,
+        min(reads, 1000),
+        junction.strand,
+        *place[1:],
+        "0",
+        len(exons.starts),
+        sizes,
+        starts,
+    )
+    return "\t".join(map(str, fields))
+
+
+def filter_log(logs: Sequence[pd.DataFrame], candidates: int, kept: int) -> pd.DataFrame:
+    """Sum the libraries' filter logs and add the step of this program."""
+    rows = []
+    if logs:
+        summed = pd.concat(logs).groupby(["step", "filter"], sort=False, as_index=False).sum()
+        rows = summed.to_dict("records")
+    last = {
+        "step": "circles",
+        "filter": "too few back-splice fragments in the study",
+        "removed": candidates - kept,
+        "kept": kept,
+    }
+    return FILTERS.frame([*rows, last])
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the circles of a study."""
+    arguments = parser().parse_args(argv)
+    annotation = Annotation.read(arguments.annotation)
+    sites = SpliceSites.of(annotation)
+    counts = {path.stem: CIRCLE_COUNTS.read(path) for path in arguments.counts}
+    junctions = junctions_of(JUNCTIONS.read(arguments.candidates), sites)
+    reads = matrix(counts, "back_splice")
+    linear = linear_counts(counts)
+    positions = matrix(counts, "distinct_positions").sum(axis=1)
+    spliced, retained = introns(counts, "spliced_introns"), introns(counts, "retained_introns")
+    with pysam.FastaFile(str(arguments.genome)) as genome:
+        circles = []
+        for junction in junctions:
+            name = circle_id(junction.chrom, junction.start, junction.end, junction.strand)
+            if reads.loc[name].sum() >= arguments.min_reads:
+                circles.append(
+                    build_circle(junction, annotation, sites, spliced.get(name), retained.get(name))
+                )
+        rows = [
+            circle_row(item, reads.loc[item.name], int(positions[item.name]), genome)
+            for item in circles
+        ]
+        sequences = [f">{item.name}\n{item.sequence(genome)}\n" for item in circles]
+    names = [circle.name for circle in circles]
+    logs = [FILTERS.read(path) for path in arguments.filters]
+    FILTERS.write(filter_log(logs, len(junctions), len(circles)), arguments.filter_log)
+    write_text("".join(sequences), arguments.fasta)
+    lines = [bed_line(item, int(reads.loc[item.name].sum())) for item in circles]
+    write_text("".join(f"{line}\n" for line in lines), arguments.bed)
+    write_matrix(reads.loc[names], arguments.bsj_counts, "circle")
+    write_matrix(linear.loc[names], arguments.linear_counts, "circle")
+    CIRCLES.write(rows, arguments.circles)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

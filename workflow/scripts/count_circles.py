@@ -1,0 +1,80 @@
+"""Count the candidate circles of a study in one library.
+
+For each candidate the reads over its two ends are fetched. Bases beyond an end that go on at the
+other end, and do so better than on any linear way, make a back-splice fragment; reads that run or
+are spliced linearly over an end make its linear counts (``ringmark.circles``). The introns that the
+back-splice fragments splice over or read into are kept for the structure of the circle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pysam
+
+from ringmark.alignments import library_strandedness
+from ringmark.annotation import Annotation
+from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites
+from ringmark.circles import CIRCLE_COUNTS, CircleCounter, build_circle, counts_row
+from ringmark.errors import program
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    options = argparse.ArgumentParser(description="Count candidate circles in one library.")
+    options.add_argument("--bam", type=Path, required=True)
+    options.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
+    options.add_argument("--annotation", type=Path, required=True, help="table of transcripts")
+    options.add_argument("--summary", type=Path, required=True, help="one-row table of the library")
+    options.add_argument("--candidates", type=Path, required=True)
+    options.add_argument("--min-anchor", type=int, default=Limits.min_anchor)
+    options.add_argument("--output", type=Path, required=True)
+    return options
+
+
+def junctions_of(candidates: pd.DataFrame, sites: SpliceSites) -> list[Junction]:
+    """Return the candidates as junctions, in their order."""
+    return [
+        Junction(
+            str(row.chrom),
+            int(row.start),
+            int(row.end),
+            str(row.strand),
+            str(row.splice_motif),
+            sites.annotated(str(row.chrom), int(row.start), int(row.end), str(row.strand)),
+        )
+        for row in candidates.itertuples(index=False)
+    ]
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Count the candidates in one library."""
+    arguments = parser().parse_args(argv)
+    annotation = Annotation.read(arguments.annotation)
+    sites = SpliceSites.of(annotation)
+    junctions = junctions_of(JUNCTIONS.read(arguments.candidates), sites)
+    circles = [build_circle(junction, annotation, sites) for junction in junctions]
+    with (
+        pysam.AlignmentFile(str(arguments.bam)) as bam,
+        pysam.FastaFile(str(arguments.genome)) as genome,
+    ):
+        counter = CircleCounter(
+            bam,
+            genome,
+            annotation,
+            library_strandedness(arguments.summary),
+            Limits(min_anchor=arguments.min_anchor),
+        )
+        tallies = counter.count(circles)
+    CIRCLE_COUNTS.write(
+        [counts_row(name, tally) for name, tally in tallies.items()], arguments.output
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
