@@ -21,16 +21,17 @@ Fitting
     ``totals * exp(-BOUND)``.
 
 Dispersion
-    The Cox-Reid adjusted profile likelihood of rho on a grid. Its mean over features gives
-    the common dispersion; a feature's own curve plus the mean curve, weighted as if it came from
-    ``prior_degrees`` residual degrees of freedom, gives the feature's dispersion: the weighted
-    likelihood of McCarthy 2012 (Nucleic Acids Research 40:4288), moved from the negative-binomial
-    to the beta-binomial distribution.
+    The Cox-Reid adjusted profile likelihood of rho (Cox and Reid 1987; used for counts by McCarthy
+    2012, Nucleic Acids Research 40:4288) is evaluated on a grid. The maximum of its mean over
+    features is the common dispersion. The spread of the features' dispersions around it is learnt
+    from all features (`estimate_prior`), and a feature's dispersion is the one of highest
+    posterior under that prior, as DESeq2 does for negative-binomial counts (Love 2014, Genome
+    Biology 15:550).
 
 Test
     The likelihood ratio of the model with and without one column, as a signed root. At a given
-    dispersion its reference is the normal distribution; at an estimated one it is Student's t
-    with residual plus prior degrees of freedom, see `likelihood_ratio_test`.
+    dispersion its reference is the normal distribution; at an estimated one it is Student's t,
+    see `likelihood_ratio_test`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma, gammaln, zeta
+from scipy.interpolate import CubicSpline
+from scipy.special import gammaln, polygamma
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
@@ -51,16 +53,29 @@ BOUND = 16.0
 #: Below this intra-class correlation the distribution is binomial to double precision.
 BINOMIAL_BELOW = 1e-9
 #: Dispersions at which the adjusted profile likelihood is evaluated.
-DISPERSION_GRID: Array = np.concatenate([[0.0], np.geomspace(1e-4, 0.7, 19)])
-#: Degrees of freedom that the common dispersion lends to the dispersion of each feature.
-PRIOR_DEGREES = 10.0
-#: The common dispersion is estimated on at most this many features, those with most counts.
+DISPERSION_GRID: Array = np.concatenate([[0.0], np.geomspace(1e-5, 0.7, 17)])
+#: Degrees of freedom, as in a scaled inverse chi-square prior, tried for the dispersions' spread.
+SPREAD_DEGREES: Array = np.array([2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 50.0, np.inf])
+#: Common dispersion and spread are estimated on at most this many features, those with most counts.
 COMMON_FEATURES = 4000
 
-_CHUNK_ELEMENTS = 400_000
-_TOLERANCE = 1e-9
+_CHUNK_ELEMENTS = 60_000
+_TOLERANCE = 1e-7
 _ITERATIONS = 60
-_ADJUSTMENT_PRIOR = 0.05
+_ADJUSTMENT_PRIOR = 0.01
+_NO_SPREAD = 1e-6
+# Dispersion 0 stands one step of the grid below the smallest above 0.
+_LOWEST = float(DISPERSION_GRID[1] ** 2 / DISPERSION_GRID[2])
+_LOG_GRID: Array = np.log(np.maximum(DISPERSION_GRID, _LOWEST))
+
+_HALF_LOG_TWO_PI = 0.5 * float(np.log(2 * np.pi))
+# Bernoulli numbers of even order, 2 to 10, and the asymptotic series made of them
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66)
+_LOG_GAMMA_SERIES = tuple(
+    number / (2 * i * (2 * i - 1)) for i, number in enumerate(_BERNOULLI, start=1)
+)
+_DIGAMMA_SERIES = tuple(number / (2 * i) for i, number in enumerate(_BERNOULLI, start=1))
+_TRIGAMMA_SERIES = _BERNOULLI
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,28 @@ class LikelihoodRatioTest:
 
 
 @dataclass(frozen=True)
+class DispersionPrior:
+    """What all features together say about the dispersion of one.
+
+    Attributes
+    ----------
+    common
+        The one intra-class correlation that fits all features best.
+    center
+        Centre of the log-normal distribution of dispersions; equal to `common` without spread.
+    spread
+        Variance of the natural logarithm of the dispersion between features.
+    degrees
+        Residual degrees of freedom of all features it was learnt from.
+    """
+
+    common: float
+    center: float
+    spread: float
+    degrees: int
+
+
+@dataclass(frozen=True)
 class _Data:
     """Arrays of one call, checked and broadcast; sliced by chunk without a copy."""
 
@@ -118,10 +155,11 @@ class _Data:
     offset: NDArray
     design: Array
 
-    def chunks(self) -> Iterator[slice]:
+    def chunks(self, features: int | None = None) -> Iterator[slice]:
+        features = len(self.totals) if features is None else features
         rows = max(1, _CHUNK_ELEMENTS // max(1, self.totals.shape[1]))
-        for start in range(0, len(self.totals), rows):
-            yield slice(start, min(start + rows, len(self.totals)))
+        for start in range(0, features, rows):
+            yield slice(start, min(start + rows, features))
 
     def part(self, rows: slice | NDArray) -> tuple[Array, Array, Array]:
         return (
@@ -157,19 +195,12 @@ def fit(
         If shapes disagree or successes are not within 0 and totals.
     """
     data = _checked(successes, totals, design, offset)
-    features, columns = len(data.totals), data.design.shape[1]
-    rho = _checked_dispersion(dispersion, features)
-    coefficients = np.empty((features, columns))
-    errors = np.empty((features, columns))
-    log_likelihood = np.empty(features)
+    rho = _checked_dispersion(dispersion, len(data.totals))
+    beta, errors, log_likelihood = _maximise(data, data.design, rho)
     for rows in data.chunks():
-        k, n, o = data.part(rows)
-        beta, ll, information = _fit_chunk(k, n, o, data.design, rho[rows], None)
-        seen = _identifiable(n, data.design)
-        coefficients[rows] = np.where(seen, beta, np.nan)
-        errors[rows] = np.where(seen, _standard_errors(information), np.nan)
-        log_likelihood[rows] = ll + _log_choose(k, n)
-    return Fit(coefficients, errors, log_likelihood)
+        k, n, _ = data.part(rows)
+        log_likelihood[rows] += _log_choose(k, n)
+    return Fit(beta, errors, log_likelihood)
 
 
 def common_dispersion(
@@ -188,9 +219,46 @@ def common_dispersion(
     float
         Intra-class correlation; NaN if no feature has residual degrees of freedom.
     """
+    prior = estimate_prior(successes, totals, design, offset)
+    return float("nan") if prior is None else prior.common
+
+
+def estimate_prior(
+    successes: ArrayLike,
+    totals: ArrayLike,
+    design: ArrayLike,
+    offset: ArrayLike | None = None,
+) -> DispersionPrior | None:
+    """Learn the common dispersion and the spread of dispersions between features.
+
+    The logarithm of the dispersion is taken as normal between features. Its variance is
+    the mean of the candidates ``trigamma(d / 2)``, the variance of the logarithm of a
+    scaled inverse chi-square variable with d degrees of freedom, for d in `SPREAD_DEGREES`,
+    each weighted by the marginal likelihood of all features at its best centre. Few
+    features leave the variance near the candidates' mean (d about 6), many features with
+    one dispersion bring it to 0.
+
+    Returns
+    -------
+    DispersionPrior or None
+        None if no feature has residual degrees of freedom.
+    """
     data = _checked(successes, totals, design, offset)
-    curve = _mean_curve(data)
-    return float("nan") if curve is None else float(_peak_of(curve[None, :])[0])
+    degrees = residual_degrees(data.totals, data.design)
+    usable = np.flatnonzero(degrees > 0)
+    if not len(usable):
+        return None
+    depth = data.totals[usable].sum(axis=1)
+    chosen = np.sort(usable[np.argsort(-depth, kind="stable")[:COMMON_FEATURES]])
+    curves = np.concatenate(
+        [
+            _adjusted_profile(*data.part(chosen[rows]), data.design)
+            for rows in data.chunks(len(chosen))
+        ]
+    )
+    common = float(_peak_of(curves.mean(axis=0)[None, :])[0])
+    center, spread = _center_and_spread(curves)
+    return DispersionPrior(common, center, spread, int(degrees[chosen].sum()))
 
 
 def estimate_dispersion(
@@ -198,7 +266,7 @@ def estimate_dispersion(
     totals: ArrayLike,
     design: ArrayLike,
     offset: ArrayLike | None = None,
-    prior_degrees: float = PRIOR_DEGREES,
+    prior: DispersionPrior | None = None,
 ) -> Array:
     """Return the dispersion of every feature, shrunken towards the common one.
 
@@ -206,29 +274,29 @@ def estimate_dispersion(
     ----------
     successes, totals, design, offset
         As for `fit`.
-    prior_degrees
-        Residual degrees of freedom that the mean curve of all features counts for beside
-        the feature's own; 0 gives unshrunken estimates.
+    prior
+        From `estimate_prior`; None: learnt from these features.
 
     Returns
     -------
     numpy.ndarray
-        Shape (features,), intra-class correlation. A feature without residual degrees
-        of freedom gets the common dispersion; NaN for all if no feature has any.
+        Shape (features,), intra-class correlation of highest posterior. A feature without
+        residual degrees of freedom gets the centre of the prior; NaN for all if no feature
+        has any.
     """
     data = _checked(successes, totals, design, offset)
-    dispersion = np.full(len(data.totals), np.nan)
-    mean_curve = _mean_curve(data)
-    if mean_curve is None:
+    prior = prior or estimate_prior(successes, totals, design, offset)
+    if prior is None:
+        return np.full(len(data.totals), np.nan)
+    dispersion = np.full(len(data.totals), prior.center)
+    if prior.spread < _NO_SPREAD:
         return dispersion
+    belief = _log_normal(_LOG_GRID, np.log(max(prior.center, _LOWEST)), prior.spread)
     for rows in data.chunks():
         k, n, o = data.part(rows)
-        degrees = _residual_degrees(n, data.design)
-        weight = prior_degrees / np.maximum(degrees, 1)
-        curves = _adjusted_profile(k, n, o, data.design)
-        curves[degrees == 0] = 0.0
-        weight[degrees == 0] = 1.0
-        dispersion[rows] = _peak_of(curves + weight[:, None] * mean_curve)
+        own = np.flatnonzero(_residual_degrees(n, data.design) > 0)
+        curves = _adjusted_profile(k[own], n[own], o[own], data.design)
+        dispersion[rows.start + own] = _peak_of(curves + belief)
     return dispersion
 
 
@@ -240,6 +308,30 @@ def residual_degrees(totals: ArrayLike, design: ArrayLike) -> NDArray[np.int64]:
     return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
 
+def reference_degrees(
+    totals: ArrayLike, design: ArrayLike, dispersion: ArrayLike, prior: DispersionPrior
+) -> Array:
+    """Return the degrees of freedom of Student's t that a signed root is referred to.
+
+    The residual degrees of freedom of the feature, plus those the prior lends: were the
+    variance factor ``V = 1 + (n - 1) rho`` of the feature scaled inverse chi-square with
+    d degrees of freedom, the variance of log V would be trigamma(d / 2) (Smyth 2004, limma); the
+    prior says that it is ``spread * ((n - 1) rho / V)^2``, n being the mean total. The sum is
+    at most the degrees of freedom of all features the prior was learnt from.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (features,), infinite where nothing is left to be uncertain about.
+    """
+    n = np.asarray(totals, dtype=float)
+    mean = n.sum(axis=1) / np.maximum((n > 0).sum(axis=1), 1)
+    excess = np.maximum(mean - 1, 0.0) * np.asarray(dispersion, dtype=float)
+    lent = 2 * _inverse_trigamma(prior.spread * (excess / (1 + excess)) ** 2)
+    degrees = np.minimum(residual_degrees(totals, design) + lent, prior.degrees)
+    return np.where(degrees > 10_000, np.inf, degrees)
+
+
 def likelihood_ratio_test(
     successes: ArrayLike,
     totals: ArrayLike,
@@ -248,7 +340,6 @@ def likelihood_ratio_test(
     offset: ArrayLike | None = None,
     dispersion: ArrayLike | None = None,
     alternative: str = "two-sided",
-    prior_degrees: float = PRIOR_DEGREES,
 ) -> LikelihoodRatioTest:
     """Test one coefficient of every feature against 0.
 
@@ -262,11 +353,10 @@ def likelihood_ratio_test(
     dispersion
         Known intra-class correlation, scalar or (features,): the signed root of the
         likelihood ratio is then referred to the normal distribution. None: estimated
-        by `estimate_dispersion`, and the signed root is referred to Student's t.
+        by `estimate_dispersion`, and the signed root is referred to Student's t with
+        `reference_degrees`.
     alternative
         ``two-sided``, or ``greater``: the coefficient is above 0.
-    prior_degrees
-        See `estimate_dispersion`.
 
     Returns
     -------
@@ -279,23 +369,24 @@ def likelihood_ratio_test(
     data = _checked(successes, totals, design, offset)
     degrees: ArrayLike = np.inf
     if dispersion is None:
-        dispersion = estimate_dispersion(successes, totals, design, offset, prior_degrees)
-        degrees = residual_degrees(totals, data.design).astype(float) + prior_degrees
+        prior = estimate_prior(successes, totals, design, offset)
+        if prior is None:
+            dispersion = np.nan
+        else:
+            dispersion = estimate_dispersion(successes, totals, design, offset, prior)
+            degrees = reference_degrees(totals, data.design, dispersion, prior)
     rho = _checked_dispersion(dispersion, len(data.totals))
-    full = fit(successes, totals, design, offset, np.nan_to_num(rho))
-    null = fit(
-        successes, totals, np.delete(data.design, column, axis=1), offset, np.nan_to_num(rho)
-    )
-    coefficient = full.coefficients[:, column]
-    known = ~np.isnan(coefficient)
-    stat = 2 * np.maximum(full.log_likelihood - null.log_likelihood, 0.0)
-    stat = np.where(known & ~np.isnan(rho), stat, np.nan)
-    pvalue = _tail(np.sqrt(stat) * np.sign(np.nan_to_num(coefficient)), degrees, alternative)
+    beta, errors, full = _maximise(data, data.design, np.nan_to_num(rho))
+    null = _maximise(data, np.delete(data.design, column, axis=1), np.nan_to_num(rho))[2]
+    coefficient = beta[:, column]
+    stat = 2 * np.maximum(full - null, 0.0)
+    stat[np.isnan(coefficient) | np.isnan(rho)] = np.nan
+    root = np.sqrt(stat) * np.sign(np.nan_to_num(coefficient))
     return LikelihoodRatioTest(
         coefficient / np.log(2),
-        full.standard_errors[:, column] / np.log(2),
+        errors[:, column] / np.log(2),
         stat,
-        pvalue,
+        _tail(root, degrees, alternative),
         rho,
     )
 
@@ -330,6 +421,21 @@ def _checked_dispersion(dispersion: ArrayLike, features: int) -> Array:
     if ((rho < 0) | (rho >= 1)).any():
         raise ValueError("dispersion must be at least 0 and below 1")
     return rho
+
+
+def _maximise(data: _Data, design: Array, rho: Array) -> tuple[Array, Array, Array]:
+    """Coefficients, standard errors, log likelihood without its binomial coefficients."""
+    features, columns = len(data.totals), design.shape[1]
+    coefficients = np.empty((features, columns))
+    errors = np.empty((features, columns))
+    log_likelihood = np.empty(features)
+    for rows in data.chunks():
+        k, n, o = data.part(rows)
+        beta, log_likelihood[rows], information = _fit_chunk(k, n, o, design, rho[rows], None)
+        seen = _identifiable(n, design)
+        coefficients[rows] = np.where(seen, beta, np.nan)
+        errors[rows] = np.where(seen, _standard_errors(information), np.nan)
+    return coefficients, errors, log_likelihood
 
 
 def _fit_chunk(
@@ -456,15 +562,64 @@ def _beta_binomial_pieces(k: Array, n: Array, eta: Array, rho: Array) -> tuple[A
     p, q = _logistic(eta), _logistic(-eta)
     s = ((1 - rho) / rho)[:, None]
     a, b = s * p, s * q
-    terms = gammaln(k + a) - gammaln(a) + gammaln(n - k + b) - gammaln(b)
-    log_likelihood = (terms + gammaln(s) - gammaln(n + s)).sum(axis=1)
-    slope = s * (digamma(k + a) - digamma(a) - digamma(n - k + b) + digamma(b))
-    # zeta(2, x) is the trigamma function
-    bend = s**2 * (zeta(2, k + a) - zeta(2, a) + zeta(2, n - k + b) - zeta(2, b))
+    upper, lower = _gamma_family(k + a), _gamma_family(a)
+    other_upper, other_lower = _gamma_family(n - k + b), _gamma_family(b)
+    constant = gammaln(s[:, 0]) * n.shape[1] - _log_gamma(n + s).sum(axis=1)
+    terms = upper[0] - lower[0] + other_upper[0] - other_lower[0]
+    log_likelihood = terms.sum(axis=1) + constant
+    slope = s * (upper[1] - lower[1] - other_upper[1] + other_lower[1])
+    bend = s**2 * (upper[2] - lower[2] + other_upper[2] - other_lower[2])
     pq = p * q
     observed = -(bend * pq**2 + slope * pq * (q - p))
     quasi = n * pq / (1 + (n - 1).clip(min=0) * rho[:, None])
     return log_likelihood, slope * pq, np.where(observed > 0.2 * quasi, observed, quasi)
+
+
+def _gamma_family(x: Array) -> tuple[Array, Array, Array]:
+    """Log gamma, digamma and trigamma of positive numbers, to 11 digits.
+
+    All three by recurrence up to x + 7 and the asymptotic series there: several times faster
+    than three special functions, which are the cost of a fit.
+    """
+    product, first, second = x.copy(), 1 / x, 1 / x
+    second *= second
+    y = x.copy()
+    for _ in range(6):
+        y += 1
+        product *= y
+        inverse = 1 / y
+        first += inverse
+        inverse *= inverse
+        second += inverse
+    y += 1
+    inverse = 1 / y
+    square = inverse * inverse
+    log_y = np.log(y)
+    log_gamma = (y - 0.5) * log_y - y + _HALF_LOG_TWO_PI - np.log(product)
+    log_gamma += inverse * _series(square, _LOG_GAMMA_SERIES)
+    digamma = log_y - 0.5 * inverse - square * _series(square, _DIGAMMA_SERIES) - first
+    trigamma = inverse + 0.5 * square + square * inverse * _series(square, _TRIGAMMA_SERIES)
+    return log_gamma, digamma, trigamma + second
+
+
+def _log_gamma(x: Array) -> Array:
+    """Log gamma alone, as in `_gamma_family`."""
+    product, y = x.copy(), x.copy()
+    for _ in range(6):
+        y += 1
+        product *= y
+    y += 1
+    inverse = 1 / y
+    log_gamma = (y - 0.5) * np.log(y) - y + _HALF_LOG_TWO_PI - np.log(product)
+    return log_gamma + inverse * _series(inverse * inverse, _LOG_GAMMA_SERIES)
+
+
+def _series(square: Array, terms: tuple[float, ...]) -> Array:
+    total = np.full_like(square, terms[-1])
+    for term in terms[-2::-1]:
+        total *= square
+        total += term
+    return total
 
 
 def _logistic(eta: Array) -> Array:
@@ -532,16 +687,42 @@ def _adjusted_profile(k: Array, n: Array, offset: Array, design: Array) -> Array
     return curves
 
 
-def _mean_curve(data: _Data) -> Array | None:
-    """Mean adjusted profile likelihood of the features with most counts; None without any."""
-    degrees = residual_degrees(data.totals, data.design)
-    usable = np.flatnonzero(degrees > 0)
-    if not len(usable):
-        return None
-    depth = data.totals[usable].sum(axis=1)
-    chosen = np.sort(usable[np.argsort(-depth, kind="stable")[:COMMON_FEATURES]])
-    curves = _adjusted_profile(*data.part(chosen), data.design)
-    return curves.mean(axis=0)
+def _center_and_spread(curves: Array) -> tuple[float, float]:
+    """Centre and log variance of a log-normal distribution of dispersions, by marginal likelihood.
+
+    The adjusted profile likelihoods, interpolated on a grid fine enough for the narrowest
+    candidate, are integrated over the distribution.
+    """
+    fine = np.linspace(_LOG_GRID[0], _LOG_GRID[-1], 151)
+    curves = CubicSpline(_LOG_GRID, curves, axis=1)(fine)
+    top = curves.max(axis=1, keepdims=True)
+    likelihood = np.exp(curves - top)
+    variances = polygamma(1, SPREAD_DEGREES / 2)
+    evidence, centers = np.empty(len(variances)), np.empty(len(variances))
+    for row, variance in enumerate(variances):
+        kernel = np.exp(_log_normal(fine[:, None], fine[None, :], max(variance, _NO_SPREAD)))
+        kernel /= kernel.sum(axis=0)
+        marginal = np.log(likelihood @ kernel + 1e-300).sum(axis=0)
+        evidence[row] = marginal.max()
+        centers[row] = fine[marginal.argmax()]
+    weight = np.exp(evidence - evidence.max())
+    weight /= weight.sum()
+    center = float(np.exp((weight * centers).sum()))
+    return (center if center > 1.01 * _LOWEST else 0.0), float((weight * variances).sum())
+
+
+def _log_normal(value: Array, center: Array | float, variance: float) -> Array:
+    return -((value - center) ** 2) / (2 * variance)
+
+
+def _inverse_trigamma(value: Array) -> Array:
+    """Solve trigamma(x) = value by Newton's method on 1 / trigamma (Smyth 2004, appendix)."""
+    target = np.clip(value, 1e-6, None)
+    x = 0.5 + 1 / target
+    for _ in range(8):
+        trigamma = polygamma(1, x)
+        x = x + trigamma * (1 - trigamma / target) / polygamma(2, x)
+    return np.where(value < 1e-6, np.inf, x)
 
 
 def _peak_of(curves: Array) -> Array:
