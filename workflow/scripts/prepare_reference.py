@@ -1,0 +1,184 @@
+"""Prepare the reference: an indexed FASTA, a table of transcripts and a plain GTF.
+
+FASTA and GTF are paths or URLs, plain or gzipped. They are fetched, checked against their sha256
+where one is given, and checked against each other: contig names must not stand twice, at least one
+contig must carry a gene, and no exon may reach beyond its contig. Genes on contigs that the FASTA
+does not have (patches, alternative loci) are left out and counted on standard error.
+
+A plain local FASTA is linked, not copied.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import pysam
+
+from check_study import contig_mismatch, is_url
+from ringmark.annotation import Annotation
+from ringmark.errors import InputError, program
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    options = argparse.ArgumentParser(description="Prepare genome and annotation.")
+    options.add_argument("--fasta", required=True, help="path or URL, plain or gzipped")
+    options.add_argument("--gtf", required=True, help="path or URL, plain or gzipped")
+    options.add_argument(
+        "--fasta-sha256", default="", help="expected checksum of the FASTA as given"
+    )
+    options.add_argument("--gtf-sha256", default="", help="expected checksum of the GTF as given")
+    options.add_argument("--genome", type=Path, required=True, help="FASTA to write")
+    options.add_argument("--transcripts", type=Path, required=True, help="table to write")
+    options.add_argument("--annotation", type=Path, required=True, help="GTF to write")
+    return options
+
+
+def fetch(place: str, folder: Path) -> Path:
+    """Return a local file: the path itself, or the download of a URL.
+
+    Raises
+    ------
+    InputError
+        If the download fails.
+    """
+    if not is_url(place):
+        return Path(place).absolute()
+    target = folder / Path(place.split("?", maxsplit=1)[0]).name
+    try:
+        with urllib.request.urlopen(place, timeout=120) as answer, target.open("wb") as handle:
+            shutil.copyfileobj(answer, handle, 1 << 20)
+    except (urllib.error.URLError, OSError) as error:
+        raise InputError(
+            f"{place}: cannot be downloaded: {error}",
+            "download it by hand and give its path in the configuration's 'reference'",
+        ) from None
+    return target
+
+
+def check_digest(path: Path, expected: str, place: str) -> None:
+    """Compare a file with its sha256, where one is given.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    if not expected:
+        return
+    with path.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != expected:
+        raise InputError(
+            f"{place}: sha256 is {found}, expected {expected}",
+            "fetch the file again, or mend reference.sha256 if the file is the one you mean",
+        )
+
+
+def place_fasta(source: Path, target: Path, keep: bool) -> None:
+    """Put a plain FASTA at the target: a link to a local plain file, else a decompressed copy."""
+    with source.open("rb") as handle:
+        compressed = handle.read(2) == b"\x1f\x8b"
+    temporary = target.with_name(f".{target.name}.part")
+    temporary.unlink(missing_ok=True)
+    if compressed:
+        try:
+            with gzip.open(source) as handle, temporary.open("wb") as out:
+                shutil.copyfileobj(handle, out, 1 << 20)
+        except (OSError, EOFError) as error:
+            raise InputError(f"{source}: cannot be read: {error}", "fetch the file again") from None
+    elif keep:
+        temporary.symlink_to(source.resolve())
+    else:
+        shutil.move(source, temporary)
+    temporary.replace(target)
+
+
+def index_fasta(fasta: Path, place: str) -> dict[str, int]:
+    """Index a FASTA file and return the lengths of its contigs.
+
+    Raises
+    ------
+    InputError
+        If it is not FASTA or a contig name stands twice.
+    """
+    index = Path(f"{fasta}.fai")
+    index.unlink(missing_ok=True)
+    try:
+        pysam.faidx(str(fasta))
+    except pysam.SamtoolsError as error:
+        raise InputError(
+            f"{place}: cannot be indexed: {str(error).strip()}",
+            "give a FASTA whose sequence lines have one length within each contig",
+        ) from None
+    rows = [line.split("\t") for line in index.read_text().splitlines()]
+    lengths = {row[0]: int(row[1]) for row in rows}
+    if len(lengths) < len(rows):
+        names = [row[0] for row in rows]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise InputError(
+            f"{place}: contig {', '.join(twice)} stands twice", "give each contig a name of its own"
+        )
+    return lengths
+
+
+def restrict(annotation: Annotation, lengths: dict[str, int], fasta: str, gtf: str) -> Annotation:
+    """Return the genes whose contig the FASTA has.
+
+    Raises
+    ------
+    InputError
+        If none is left, or an exon reaches beyond its contig.
+    """
+    kept = {name: gene for name, gene in annotation.genes.items() if gene.chrom in lengths}
+    if not kept:
+        raise InputError(
+            contig_mismatch(fasta, gtf, set(lengths), annotation.chroms),
+            "take FASTA and GTF from the same source and release",
+        )
+    for gene in kept.values():
+        if gene.end > lengths[gene.chrom]:
+            raise InputError(
+                f"{gtf}: gene {gene.gene_id} ends at {gene.end} of {gene.chrom}, which has "
+                f"{lengths[gene.chrom]} bases in {fasta}",
+                "take FASTA and GTF of the same assembly",
+            )
+    left_out = len(annotation.genes) - len(kept)
+    if left_out:
+        print(f"{left_out} genes lie on contigs that {fasta} does not have", file=sys.stderr)
+    return Annotation(kept)
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prepare the reference of a study."""
+    arguments = parser().parse_args(argv)
+    folder = arguments.genome.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        fasta = fetch(arguments.fasta, Path(scratch))
+        gtf = fetch(arguments.gtf, Path(scratch))
+        check_digest(fasta, arguments.fasta_sha256, arguments.fasta)
+        check_digest(gtf, arguments.gtf_sha256, arguments.gtf)
+        annotation = Annotation.from_gtf(gtf)
+        place_fasta(fasta, arguments.genome, keep=not is_url(arguments.fasta))
+    lengths = index_fasta(arguments.genome, arguments.fasta)
+    annotation = restrict(annotation, lengths, arguments.fasta, arguments.gtf)
+    annotation.write_gtf(arguments.annotation)
+    annotation.write(arguments.transcripts)
+    # the index is newer than the FASTA it belongs to, whatever the file system's clock does
+    os.utime(f"{arguments.genome}.fai")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
