@@ -1,0 +1,75 @@
+"""Say which circles carry m6A, and on what evidence.
+
+For every circle the back-splice fragments of each IP are held against those of its input under the
+background ratio of the pair, by condition and pooled (``ringmark.enrichment``). Peaks on the
+circle's own sequence or on its shared exons, and its DRACH motifs, stand beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contrast_options import add_contrast_options, study_from
+from ringmark.annotation import Annotation
+from ringmark.enrichment import PeaksOnCircles, circle_m6a_table
+from ringmark.errors import program
+from ringmark.intervals import Blocks
+from ringmark.tables import CIRCLE_M6A, PEAKS, read_matrix
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command-line parser."""
+    options = argparse.ArgumentParser(description="Find m6A on circles.")
+    add_contrast_options(options)
+    options.add_argument("--bed", type=Path, required=True, help="circles, BED12")
+    options.add_argument("--fasta", type=Path, required=True, help="their spliced sequences")
+    options.add_argument("--bsj-counts", type=Path, required=True)
+    options.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
+    options.add_argument("--peaks", type=Path, required=True)
+    options.add_argument("--annotation", type=Path, required=True, help="table of transcripts")
+    options.add_argument("--fdr", type=float, default=0.05)
+    options.add_argument("--output", type=Path, required=True)
+    return options
+
+
+def read_circles(bed: Path, fasta: Path) -> dict[str, tuple[str, Blocks, str]]:
+    """Return circle id to contig, exons and spliced sequence, in the order of the BED file."""
+    sequences = {}
+    for entry in fasta.read_text(encoding="utf-8").split(">")[1:]:
+        name, _, sequence = entry.partition("\n")
+        sequences[name] = sequence.replace("\n", "")
+    circles = {}
+    for line in bed.read_text(encoding="utf-8").splitlines():
+        chrom, start, _, name, _, strand, _, _, _, _, sizes, starts = line.split("\t")
+        lefts = int(start) + np.array(starts.split(","), dtype=np.int64)
+        rights = lefts + np.array(sizes.split(","), dtype=np.int64)
+        circles[name] = (chrom, Blocks(lefts, rights, strand), sequences[name])
+    return circles
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the table of m6A on circles."""
+    arguments = parser().parse_args(argv)
+    study = study_from(arguments)
+    background = pd.read_csv(arguments.background, sep="\t").set_index("ip_library")["log_ratio"]
+    peaks = PeaksOnCircles(PEAKS.read(arguments.peaks), Annotation.read(arguments.annotation))
+    table = circle_m6a_table(
+        read_circles(arguments.bed, arguments.fasta),
+        read_matrix(arguments.bsj_counts),
+        study.pairs,
+        background.to_dict(),
+        peaks,
+        arguments.fdr,
+    )
+    CIRCLE_M6A.write(table, arguments.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""m6A on circles: back-splice fragments in the IP against those in the input.
+
+Only a fragment across the back-splice is certain to come from the circle. If the circle carries no
+m6A near the junction, its fragments are pulled down like background: in each pair of IP and input
+the odds of an IP fragment are those of the background of that pair. The test is the one-sided
+beta-binomial likelihood ratio test of a common excess over the background odds
+(`ringmark.betabinomial`), replicates as replicates.
+
+The evidence comes in tiers:
+
+1. the back-splice fragments themselves are enriched;
+2. a peak lies on sequence that only the circle has;
+3. a peak lies on exons that the linear transcripts of the gene have too, so that the linear RNA
+   cannot be excluded;
+none. nothing was seen, which is not the same as unmethylated: a site further from the junction
+   than a fragment is long cannot show at the junction.
+
+References
+----------
+Zhou et al. 2017, Cell Reports 20:2262 (m6A circles often come from exons without m6A in the mRNA).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import false_discovery_control
+
+from ringmark.annotation import Annotation
+from ringmark.betabinomial import estimate_prior, likelihood_ratio_test
+from ringmark.intervals import Blocks, merge
+from ringmark.sequence import drach_positions
+from ringmark.study import Pair
+from ringmark.tables import CIRCLE_M6A
+
+#: Row of the table that joins all pairs.
+POOLED = "pooled"
+#: Fragments of a circle, IP and input together, below which no test could tell anything.
+MIN_FRAGMENTS = 5
+#: Intra-class correlation assumed where no circle has replicates to estimate it from.
+UNREPLICATED_DISPERSION = 0.02
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def circle_enrichment(
+    counts: pd.DataFrame, pairs: Sequence[Pair], background: Mapping[str, float]
+) -> pd.DataFrame:
+    """Test every circle for enrichment of its back-splice fragments in the IP.
+
+    Parameters
+    ----------
+    counts
+        Back-splice fragments, shape (circles, libraries).
+    pairs
+        The pairs that are tested together as replicates.
+    background
+        IP library to the natural logarithm of the IP-to-input ratio of background fragments.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index: circles; columns ip_reads, input_reads, log2_enrichment, pvalue, padj. A circle
+        without any fragment has NA; one with fewer than `MIN_FRAGMENTS` has no p-value, and takes
+        no part in the adjustment.
+    """
+    ip = counts[[pair.ip.name for pair in pairs]].to_numpy(dtype=float)
+    inputs = counts[[pair.input.name for pair in pairs]].to_numpy(dtype=float)
+    totals = ip + inputs
+    result = pd.DataFrame(
+        {
+            "ip_reads": ip.sum(axis=1).astype(int),
+            "input_reads": inputs.sum(axis=1).astype(int),
+            "log2_enrichment": np.nan,
+            "pvalue": np.nan,
+            "padj": np.nan,
+        },
+        index=counts.index,
+    )
+    seen = np.flatnonzero(totals.sum(axis=1) > 0)
+    if len(seen) == 0:
+        return result
+    offset = np.array([background[pair.ip.name] for pair in pairs])
+    design = np.ones((len(pairs), 1))
+    data = (ip[seen], totals[seen], design)
+    replicated = estimate_prior(*data, offset) is not None
+    test = likelihood_ratio_test(
+        *data,
+        column=0,
+        offset=offset,
+        dispersion=None if replicated else UNREPLICATED_DISPERSION,
+        alternative="greater",
+    )
+    enough = totals[seen].sum(axis=1) >= MIN_FRAGMENTS
+    pvalue = np.where(enough, test.pvalue, np.nan)
+    result.iloc[seen, result.columns.get_loc("log2_enrichment")] = test.log2FoldChange
+    result.iloc[seen, result.columns.get_loc("pvalue")] = pvalue
+    result.iloc[seen, result.columns.get_loc("padj")] = adjust(pvalue)
+    return result
+
+
+def adjust(pvalue: FloatArray) -> FloatArray:
+    """Return Benjamini-Hochberg adjusted p-values; missing ones stay missing and do not count."""
+    adjusted = np.full(len(pvalue), np.nan)
+    known = ~np.isnan(pvalue)
+    if known.any():
+        adjusted[known] = false_discovery_control(pvalue[known])
+    return adjusted
+
+
+def drach_on_circle(sequence: str) -> tuple[int, int | None]:
+    """Count the DRACH motifs of a circle and measure the nearest one to its junction.
+
+    The sequence is closed: a motif that the back-splice itself makes counts.
+
+    Parameters
+    ----------
+    sequence
+        Spliced sequence from the back-splice acceptor on.
+
+    Returns
+    -------
+    tuple
+        Number of motifs, and nucleotides from the junction to the adenosine of the nearest one;
+        ``None`` without a motif.
+    """
+    if not sequence:
+        return 0, None
+    positions = drach_positions(sequence + sequence[:4]) % len(sequence)
+    if len(positions) == 0:
+        return 0, None
+    return len(positions), int(np.minimum(positions, len(sequence) - 1 - positions).min())
+
+
+class PeaksOnCircles:
+    """Peaks that overlap circles, on their own sequence or on shared exons.
+
+    Parameters
+    ----------
+    peaks
+        Table of peaks (`ringmark.tables.PEAKS`).
+    annotation
+        Linear transcripts.
+    """
+
+    def __init__(self, peaks: pd.DataFrame, annotation: Annotation) -> None:
+        self.annotation = annotation
+        self._peaks: dict[tuple[str, str], list[tuple[Blocks, str, frozenset[str], float]]]
+        self._peaks = defaultdict(list)
+        for row in peaks.itertuples(index=False):
+            starts = row.start + np.array(row.block_starts.rstrip(",").split(","), dtype=np.int64)
+            sizes = np.array(row.block_sizes.rstrip(",").split(","), dtype=np.int64)
+            blocks = Blocks(starts, starts + sizes, row.strand)
+            conditions = frozenset(str(row.conditions).split(","))
+            self._peaks[row.chrom, row.strand].append(
+                (blocks, row.peak, conditions, float(row.pvalue))
+            )
+        for found in self._peaks.values():
+            found.sort(key=lambda peak: int(peak[0].starts[0]))
+
+    def evidence(self, chrom: str, circle: Blocks, condition: str) -> tuple[str, str | None]:
+        """Return the tier that peaks give a circle, and the strongest of these peaks.
+
+        Parameters
+        ----------
+        circle
+            The circle's exons.
+        condition
+            Only peaks called in it; `POOLED` for all.
+
+        Returns
+        -------
+        tuple
+            ``2``, ``3`` or ``none``; the peak's id or ``None``.
+        """
+        start, end = int(circle.starts[0]), int(circle.ends[-1])
+        own = self._own_sequence(chrom, circle)
+        best: tuple[str, float, str] | None = None
+        for blocks, name, conditions, pvalue in self._peaks.get((chrom, circle.strand), ()):
+            if int(blocks.starts[0]) >= end:
+                break
+            if int(blocks.ends[-1]) <= start or condition not in (POOLED, *conditions):
+                continue
+            tier = "2" if _overlap(blocks, own) else "3" if _overlap(blocks, circle) else ""
+            if tier and (best is None or (tier, pvalue, name) < best):
+                best = (tier, pvalue, name)
+        return (best[0], best[2]) if best else ("none", None)
+
+    def _own_sequence(self, chrom: str, circle: Blocks) -> Blocks:
+        """Return the parts of a circle that no linear exon of its strand covers."""
+        start, end = int(circle.starts[0]), int(circle.ends[-1])
+        genes = self.annotation.overlapping(chrom, start, end, circle.strand)
+        starts = np.concatenate([np.empty(0, np.int64), *(gene.union.starts for gene in genes)])
+        ends = np.concatenate([np.empty(0, np.int64), *(gene.union.ends for gene in genes)])
+        linear_starts, linear_ends = merge(starts, ends)
+        gap_starts = np.concatenate([[start], linear_ends]).astype(np.int64)
+        gap_ends = np.concatenate([linear_starts, [end]]).astype(np.int64)
+        parts = [
+            circle.clip(left, right)
+            for left, right in zip(gap_starts.tolist(), gap_ends.tolist(), strict=True)
+            if right > left
+        ]
+        return Blocks(
+            np.concatenate([np.empty(0, np.int64), *(part.starts for part in parts)]),
+            np.concatenate([np.empty(0, np.int64), *(part.ends for part in parts)]),
+            circle.strand,
+        )
+
+
+def _overlap(first: Blocks, second: Blocks) -> int:
+    """Return the bases that two sets of blocks share."""
+    lefts = np.maximum(first.starts[:, None], second.starts[None, :])
+    rights = np.minimum(first.ends[:, None], second.ends[None, :])
+    return int(np.maximum(rights - lefts, 0).sum())
+
+
+def circle_m6a_table(
+    circles: Mapping[str, tuple[str, Blocks, str]],
+    counts: pd.DataFrame,
+    pairs: Sequence[Pair],
+    background: Mapping[str, float],
+    peaks: PeaksOnCircles,
+    fdr: float,
+) -> pd.DataFrame:
+    """Return the table of m6A on circles: each circle by condition, and pooled.
+
+    Parameters
+    ----------
+    circles
+        Circle id to contig, exons and spliced sequence.
+    counts
+        Back-splice fragments, shape (circles, libraries).
+    pairs, background
+        As for `circle_enrichment`.
+    peaks
+        The study's peaks.
+    fdr
+        Adjusted p-value below which a circle is tier 1.
+    """
+    conditions = list(dict.fromkeys(pair.condition for pair in pairs))
+    tables = []
+    for condition in [*conditions, POOLED]:
+        chosen = [pair for pair in pairs if condition in (POOLED, pair.condition)]
+        table = circle_enrichment(counts, chosen, background)
+        table.insert(0, "condition", condition)
+        tables.append(table.rename_axis("circle").reset_index())
+    table = pd.concat(tables, ignore_index=True)
+    order = {name: rank for rank, name in enumerate(circles)}
+    table = table.sort_values("circle", key=lambda names: names.map(order), kind="stable")
+    motifs = {name: drach_on_circle(sequence) for name, (_, _, sequence) in circles.items()}
+    rows = []
+    for row in table.to_dict("records"):
+        chrom, exons, _ = circles[row["circle"]]
+        tier, peak = peaks.evidence(chrom, exons, row["condition"])
+        drach, nearest = motifs[row["circle"]]
+        enriched = row["padj"] < fdr and row["log2_enrichment"] > 0
+        row |= {"tier": "1" if enriched else tier, "linear_peak": peak}
+        row |= {"drach": drach, "nearest_drach_to_junction": nearest}
+        rows.append(row)
+    return CIRCLE_M6A.frame(rows)
