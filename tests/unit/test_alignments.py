@@ -166,6 +166,16 @@ def test_a_name_used_twice_is_two_fragments(tmp_path: Path) -> None:
     ]
 
 
+def test_fragments_of_the_same_name_and_place_are_two(tmp_path: Path) -> None:
+    reads = [
+        record("a", 99, 100, "20M", (0, 100)),
+        record("a", 99, 100, "20M", (0, 100)),
+        record("a", 147, 100, "20M", (0, 100)),
+        record("a", 147, 100, "20M", (0, 100)),
+    ]
+    assert len(fragments(tmp_path, reads, "forward")) == 2
+
+
 def test_a_mate_that_cannot_be_used_leaves_the_other(tmp_path: Path) -> None:
     reads = [
         record("unmapped", 73, 100, "10M", (0, 100)),

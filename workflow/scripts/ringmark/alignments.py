@@ -26,12 +26,14 @@ Fragments, not reads, are what is counted downstream: `iterate_fragments` joins 
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ringmark.errors import InputError
 from ringmark.sequence import reverse_complement
 
 if TYPE_CHECKING:
@@ -270,12 +272,13 @@ def library_strandedness(summary: str | Path) -> str:
     InputError
         If there is not one row, or its strandedness is not resolved.
     """
-    table = LIBRARIES.read(summary)
-    if len(table) != 1:
+    with Path(summary).open(encoding="utf-8", newline="") as handle:
+        values = [row.get("strandedness") for row in csv.DictReader(handle, delimiter="\t")]
+    if len(values) != 1:
         raise InputError(
-            f"{summary}: {len(table)} rows, not one", "give the summary of the library of the BAM"
+            f"{summary}: {len(values)} rows, not one", "give the summary of the library of the BAM"
         )
-    value = str(table["strandedness"].iloc[0])
+    value = values[0]
     if value not in STRANDEDNESSES:
         raise InputError(
             f"{summary}, row 2: strandedness {value!r}", f"it is one of {', '.join(STRANDEDNESSES)}"
@@ -285,6 +288,9 @@ def library_strandedness(summary: str | Path) -> str:
 
 #: What is kept of a read: strand, blocks, introns, mapping quality, is the second mate.
 _Used = tuple[str, Spans, Spans, int, bool]
+#: Name, own place, place of the mate, is the second mate.
+_Key = tuple[str, int, int, bool]
+_Waiting = dict[_Key, list[_Used]]
 
 
 def iterate_fragments(
@@ -321,7 +327,7 @@ def iterate_fragments(
     if strandedness not in STRANDEDNESSES:
         raise ValueError(f"strandedness {strandedness!r} is none of {', '.join(STRANDEDNESSES)}")
     reads = bam.fetch(until_eof=True) if chrom is None else bam.fetch(chrom, start, end)
-    waiting: dict[tuple[str, int, int, bool], _Used] = {}
+    waiting: _Waiting = {}
     contig, name = -1, ""
     for read in reads:
         if read.is_unmapped or read.is_secondary or read.is_supplementary:
@@ -329,8 +335,7 @@ def iterate_fragments(
         if read.reference_id != contig:
             yield from _leftovers(waiting, name)
             contig, name = read.reference_id, str(read.reference_name)
-        key = _place_of_pair(read)
-        mate = waiting.pop(key, None) if key else None
+        mate = _waiting_mate(read, waiting)
         if read.mapping_quality < min_mapping_quality:
             if mate is not None:
                 yield _alone(name, mate)
@@ -338,21 +343,36 @@ def iterate_fragments(
         own = _used(read, strandedness)
         if mate is not None:
             yield _joined(name, mate, own)
-        elif key and read.next_reference_start >= read.reference_start:
-            waiting[key] = own
+        elif _mate_is_here(read) and read.next_reference_start >= read.reference_start:
+            key = _key(read, read.reference_start, read.next_reference_start, read.is_read2)
+            waiting.setdefault(key, []).append(own)
         else:
             yield _alone(name, own)
     yield from _leftovers(waiting, name)
 
 
-def _place_of_pair(read: pysam.AlignedSegment) -> tuple[str, int, int, bool] | None:
-    """Return name and places of the mates, the same for both; ``None`` without a mate here."""
-    if not read.is_paired or read.mate_is_unmapped or read.next_reference_id != read.reference_id:
+def _mate_is_here(read: pysam.AlignedSegment) -> bool:
+    return (
+        read.is_paired and not read.mate_is_unmapped and read.next_reference_id == read.reference_id
+    )
+
+
+def _key(read: pysam.AlignedSegment, own: int, mate: int, second: bool) -> _Key:
+    return str(read.query_name), own, mate, second
+
+
+def _waiting_mate(read: pysam.AlignedSegment, waiting: _Waiting) -> _Used | None:
+    """Take a read's mate out of those that wait; names used twice are told apart by place."""
+    if not _mate_is_here(read):
         return None
-    own, mate = read.reference_start, read.next_reference_start
-    if own == mate:
-        return str(read.query_name), own, mate, False
-    return str(read.query_name), min(own, mate), max(own, mate), read.is_read2 ^ (mate < own)
+    key = _key(read, read.next_reference_start, read.reference_start, not read.is_read2)
+    mates = waiting.get(key)
+    if mates is None:
+        return None
+    mate = mates.pop(0)
+    if not mates:
+        del waiting[key]
+    return mate
 
 
 def _used(read: pysam.AlignedSegment, strandedness: str) -> _Used:
@@ -376,10 +396,11 @@ def _joined(chrom: str, left: _Used, right: _Used) -> Fragment:
     )
 
 
-def _leftovers(waiting: dict[tuple[str, int, int, bool], _Used], chrom: str) -> Iterator[Fragment]:
+def _leftovers(waiting: _Waiting, chrom: str) -> Iterator[Fragment]:
     """Yield and forget the mates whose other one did not come."""
-    for read in waiting.values():
-        yield _alone(chrom, read)
+    for mates in waiting.values():
+        for mate in mates:
+            yield _alone(chrom, mate)
     waiting.clear()
 
 
