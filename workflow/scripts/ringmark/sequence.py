@@ -39,3 +39,34 @@ def drach_positions(sequence: str) -> npt.NDArray[np.int64]:
     return np.array(
         [match.start() + DRACH_OFFSET for match in _DRACH.finditer(sequence)], dtype=np.int64
     )
+
+
+def junction_shifts(around_start: str, around_end: str) -> tuple[int, int]:
+    """Return how far a junction can move without changing the joined sequence.
+
+    Joining the base before ``end`` to the base at ``start`` gives the same sequence when both
+    positions move by the same number of bases over a repeat. The same holds for a deletion.
+
+    Parameters
+    ----------
+    around_start, around_end
+        Genome around the two positions, of equal even length, the position in the middle.
+
+    Returns
+    -------
+    tuple of int
+        Bases by which both positions can move left, and right; at most half the length given.
+
+    Examples
+    --------
+    >>> junction_shifts("TTAGCC", "GGAGTC")
+    (2, 0)
+    """
+    middle = len(around_start) // 2
+    left = 0
+    while left < middle and around_start[middle - left - 1] == around_end[middle - left - 1]:
+        left += 1
+    right = 0
+    while right < middle and around_start[middle + right] == around_end[middle + right]:
+        right += 1
+    return left, right
