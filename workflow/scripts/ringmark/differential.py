@@ -1,0 +1,517 @@
+r"""Differential expression, circular-to-linear ratio and methylation between two conditions.
+
+Every fold change is test over reference, log2. Columns bear the names of DESeq2.
+
+Expression of genes, and of circles by their back-splice reads
+    PyDESeq2 (Muzellec 2023, Bioinformatics 39:btad547): negative-binomial regression, Wald test,
+    outliers by Cook's distance, independent filtering. Circles take the size factors of the
+    gene counts: back-splice reads are few, and where circles change as a whole, size factors
+    of their own would hide it. Below `TREND_FEATURES` counted features no trend of dispersion over
+    mean can be fitted: the prior of each dispersion is then centred on the trimmed mean of
+    all. Where no feature is over-dispersed, it is centred on PyDESeq2's lowest dispersion.
+
+Circular-to-linear ratio
+    Of ``B`` back-splice reads and ``L`` reads that are linear at the junction (the mean of its two
+    ends), the share ``B / (B + L)`` is compared by the likelihood ratio of beta-binomial
+    regressions with and without the condition (Cheng 2016, Bioinformatics 32:1094), covariates in
+    both. The fold change is that of the odds ``B / L``.
+
+Methylation of peaks and of circles
+    Each IP is compared with its own input. Given that a fragment of the feature is in one of
+    the two libraries of a pair, the log odds that it is in the IP are
+
+        log(p / (1 - p)) = log_ratio(pair) + covariates + condition
+
+    ``log_ratio`` is the log ratio of IP to input fragments on background, so the intercept
+    is the log enrichment over background and ``condition`` its difference between conditions:
+    the interaction of condition and assay. Abundance cancels within the pair. As background and not
+    the features is the yardstick, a change of all features at once stays visible.
+
+Without residual degrees of freedom (no replicates) there is no variance to test against. The
+fold change is then the least-squares difference of log2 values, each with `PSEUDO_COUNT` added
+to its counts (to normalised counts for expression), and lfcSE, stat, pvalue and padj are NA.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
+
+from ringmark import betabinomial
+from ringmark.errors import InputError
+from ringmark.study import Library, Pair, Study
+
+#: Added to a count before its logarithm where there are no replicates.
+PSEUDO_COUNT = 0.5
+#: Counted features from which on a trend of dispersion over mean is fitted.
+TREND_FEATURES = 30
+
+_TEST_COLUMNS = ("baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue", "padj")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one comparison.
+
+    Attributes
+    ----------
+    table
+        Index: feature ids in the order of the counts; columns as DESeq2 names them, and for the
+        circular-to-linear ratio ``ratio_test`` and ``ratio_reference`` before them.
+    notes
+        What a reader has to know: replicates, fits that fell back, features without a p-value.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Design:
+    """Libraries (or pairs) of one comparison and their design matrix.
+
+    Attributes
+    ----------
+    names
+        Libraries, or the IP libraries of pairs.
+    matrix
+        Shape (names, coefficients): intercept, covariates, and last the contrast's factor as
+        1 for the test level and 0 for the reference.
+    """
+
+    names: tuple[str, ...]
+    matrix: pd.DataFrame
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def residual_degrees(self) -> int:
+        """Observations minus coefficients."""
+        return len(self.matrix) - self.matrix.shape[1]
+
+    @property
+    def test(self) -> NDArray[np.bool_]:
+        """Which observations are at the test level."""
+        return self.matrix.iloc[:, -1].to_numpy() == 1
+
+
+def build_design(
+    study: Study, libraries: Sequence[Library], available: Iterable[str], source: str
+) -> Design:
+    """Return the design of those libraries that are on the contrast's levels and available.
+
+    Parameters
+    ----------
+    libraries
+        Inputs, or the IPs of pairs.
+    available
+        Libraries that have counts.
+    source
+        Where the counts come from, for messages.
+
+    Raises
+    ------
+    InputError
+        If a level of the contrast has no library, or a covariate is constant or aliased.
+    """
+    contrast = study.contrast
+    facts = study.design(tuple(libraries))
+    present = set(available)
+    absent = [name for name in facts.index if name not in present]
+    facts = facts.loc[[name in present for name in facts.index]]
+    levels = facts[contrast.factor]
+    missing = [x for x in (contrast.test, contrast.reference) if not (levels == x).any()]
+    if missing:
+        raise InputError(
+            [
+                f"{source}: no library of {contrast.factor} {level!r} has counts "
+                f"(in the samples sheet, not in the counts: {', '.join(absent) or 'none'})"
+                for level in missing
+            ],
+            "count at least one library of each level of the contrast, or change the contrast",
+        )
+    columns = {"Intercept": np.ones(len(facts))}
+    tested = (levels == contrast.test).to_numpy(dtype=float)
+    for covariate in contrast.covariates:
+        columns |= _covariate_columns(facts[covariate], columns, tested, contrast.factor, source)
+    columns[f"{contrast.factor}_{contrast.test}_vs_{contrast.reference}"] = tested
+    notes = [f"left out, as {source} has no counts of them: {', '.join(absent)}"] if absent else []
+    design = Design(tuple(facts.index), pd.DataFrame(columns, index=facts.index), tuple(notes))
+    if design.residual_degrees:
+        return design
+    notes.append("no replicates: fold changes are exploratory and have no p-values")
+    return Design(design.names, design.matrix, tuple(notes))
+
+
+def _covariate_columns(
+    values: pd.Series,
+    columns: Mapping[str, NDArray[np.float64]],
+    tested: NDArray[np.float64],
+    factor: str,
+    source: str,
+) -> dict[str, NDArray[np.float64]]:
+    """Indicator columns of a covariate's levels but the first; they must add to the rank."""
+    name, levels = str(values.name), sorted(set(values))
+    added = {f"{name}_{x}": (values == x).to_numpy(dtype=float) for x in levels[1:]}
+    matrix = np.column_stack([*columns.values(), tested, *added.values()])
+    if not added or np.linalg.matrix_rank(matrix) < matrix.shape[1]:
+        what = (
+            f"aliased with {factor!r} or an earlier covariate"
+            if added
+            else f"{levels[0]!r} in every library"
+        )
+        raise InputError(
+            f"{source}: covariate {name!r} is {what} among {', '.join(map(str, values.index))}",
+            f"leave {name!r} out of the covariates of the contrast",
+        )
+    return added
+
+
+def size_factors(counts: pd.DataFrame) -> pd.Series:
+    """Size factor of every library by the median of ratios (Anders 2010, Genome Biology 11:R106).
+
+    Parameters
+    ----------
+    counts
+        Shape (features, libraries).
+
+    Returns
+    -------
+    pandas.Series
+        By library. Where no feature is counted in every library, the geometric mean of a
+        feature is taken over its counts above 0 with the others as 1, and the factors
+        are scaled to a geometric mean of 1. NaN for a library without any count.
+    """
+    values = counts.to_numpy(dtype=float)
+    logs = np.log(np.maximum(values, 1))
+    everywhere = (values > 0).all(axis=1) & (values.shape[1] > 0)
+    factors = np.full(values.shape[1], np.nan)
+    if everywhere.any():
+        ratios = logs[everywhere] - logs[everywhere].mean(axis=1, keepdims=True)
+        factors = np.exp(np.median(ratios, axis=0))
+    else:
+        means = logs.mean(axis=1)
+        for column in range(values.shape[1]):
+            own = (values[:, column] > 0) & (means > 0)
+            if own.any():
+                factors[column] = np.exp(np.median(logs[own, column] - means[own]))
+        known = factors[~np.isnan(factors)]
+        if len(known):
+            factors /= np.exp(np.log(known).mean())
+    return pd.Series(factors, index=counts.columns)
+
+
+def compare_expression(
+    counts: pd.DataFrame,
+    study: Study,
+    normalisation_counts: pd.DataFrame | None = None,
+    source: str = "counts",
+) -> Result:
+    """Compare counts of the input libraries between the two levels of the contrast.
+
+    Parameters
+    ----------
+    counts
+        Shape (features, libraries), whole numbers.
+    normalisation_counts
+        Counts that size factors are computed from; None: `counts` themselves.
+    source
+        Where the counts come from, for messages.
+    """
+    yardstick = counts if normalisation_counts is None else normalisation_counts
+    available = [name for name in counts.columns if name in set(yardstick.columns)]
+    names = build_design(study, study.inputs, available, source).names
+    factors = size_factors(yardstick[list(names)])
+    design = build_design(study, study.inputs, factors.dropna().index, source)
+    chosen = counts[list(design.names)]
+    factors = factors[list(design.names)]
+    if design.residual_degrees:
+        table, notes = _wald_test(chosen, factors, design)
+    else:
+        table, notes = _empty_results(chosen.index), []
+        normalised = chosen.to_numpy(dtype=float) / factors.to_numpy()
+        table["baseMean"] = normalised.mean(axis=1)
+        fold_change = _least_squares(np.log2(normalised + PSEUDO_COUNT), design)
+        table["log2FoldChange"] = np.where(table["baseMean"] > 0, fold_change, np.nan)
+    return Result(table, (*design.notes, *notes, *_counts_of_missing(table)))
+
+
+def compare_ratio(
+    back_splice: pd.DataFrame,
+    linear: pd.DataFrame,
+    study: Study,
+    normalisation_counts: pd.DataFrame | None = None,
+    source: str = "counts",
+) -> Result:
+    """Compare the circular share of reads at each junction between the two levels.
+
+    Parameters
+    ----------
+    back_splice, linear
+        Shape (circles, libraries), the same circles; linear reads at the junction are the mean of
+        its two ends.
+    normalisation_counts
+        As for `compare_expression`; only `baseMean`, the mean of normalised back-splice and linear
+        reads, depends on it.
+    """
+    linear = _aligned(linear, back_splice.index, source)
+    available = [name for name in back_splice.columns if name in set(linear.columns)]
+    design = build_design(study, study.inputs, available, source)
+    names = list(design.names)
+    circular = back_splice[names].to_numpy(dtype=float)
+    totals = circular + linear[names].to_numpy(dtype=float)
+    table = _odds_test(circular, totals, 0.0, design, back_splice.index)
+    counts = pd.DataFrame(totals, index=back_splice.index, columns=names)
+    table["baseMean"] = _base_mean(counts, normalisation_counts)
+    for position, (name, chosen) in enumerate(
+        (("ratio_test", design.test), ("ratio_reference", ~design.test))
+    ):
+        table.insert(
+            position, name, _share(circular[:, chosen].sum(axis=1), totals[:, chosen].sum(axis=1))
+        )
+    return Result(table, (*design.notes, *_counts_of_missing(table)))
+
+
+def compare_methylation(
+    ip_counts: pd.DataFrame,
+    input_counts: pd.DataFrame,
+    background: pd.DataFrame,
+    study: Study,
+    normalisation_counts: pd.DataFrame | None = None,
+    source: str = "counts",
+) -> Result:
+    """Compare the enrichment of IP over input between the two levels of the contrast.
+
+    Parameters
+    ----------
+    ip_counts, input_counts
+        Shape (features, libraries), the same features; may be one matrix with both assays.
+    background
+        Columns ip_library, input_library, log_ratio: natural log of IP to input
+        fragments on background, one row a pair.
+    normalisation_counts
+        As for `compare_expression`; only `baseMean`, the mean of normalised IP and input counts,
+        depends on it.
+
+    Raises
+    ------
+    InputError
+        If the study has no pair, or a pair has no background ratio.
+    """
+    input_counts = _aligned(input_counts, ip_counts.index, source)
+    pairs = _counted_pairs(study, ip_counts, input_counts)
+    if not study.pairs:
+        raise InputError(
+            f"{source}: the study has no IP library, so there is no methylation to compare",
+            "add the IP libraries to the samples sheet, with assay 'ip'",
+        )
+    design = build_design(study, [pair.ip for pair in study.pairs], pairs, source)
+    chosen = [pairs[name] for name in design.names]
+    ip = ip_counts[[pair.ip.name for pair in chosen]]
+    inputs = input_counts[[pair.input.name for pair in chosen]]
+    successes, others = ip.to_numpy(dtype=float), inputs.to_numpy(dtype=float)
+    offset = _log_ratios(background, chosen)
+    table = _odds_test(successes, successes + others, offset, design, ip.index)
+    counts = pd.concat([ip, inputs.loc[:, ~inputs.columns.duplicated()]], axis=1)
+    table["baseMean"] = _base_mean(counts, normalisation_counts)
+    return Result(table, (*design.notes, *_counts_of_missing(table)))
+
+
+def with_names(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+    """Return a result table with id, gene_id and gene_name in front.
+
+    Parameters
+    ----------
+    table
+        Index: feature ids.
+    features
+        Index: feature ids; columns gene_id and gene_name. A feature that is not in it gets NA.
+    """
+    named = features.loc[~features.index.duplicated(), ["gene_id", "gene_name"]]
+    named = named.reindex(table.index)
+    named.insert(0, "id", table.index.astype(str))
+    return pd.concat([named, table], axis=1).reset_index(drop=True)
+
+
+def adjust(pvalues: pd.Series) -> pd.Series:
+    """Benjamini-Hochberg false discovery rates of the p-values that are there."""
+    adjusted = pd.Series(np.nan, index=pvalues.index, dtype=float)
+    known = pvalues.notna().to_numpy()
+    if known.any():
+        adjusted[known] = false_discovery_control(pvalues[known].to_numpy(), method="bh")
+    return adjusted
+
+
+def _odds_test(
+    successes: NDArray[np.float64],
+    totals: NDArray[np.float64],
+    offset: NDArray[np.float64] | float,
+    design: Design,
+    index: pd.Index,
+) -> pd.DataFrame:
+    """Fold change of the odds, tested by beta-binomial likelihood ratio where there are degrees."""
+    table = _empty_results(index)
+    column = design.matrix.shape[1] - 1
+    if not design.residual_degrees:
+        log_odds = np.log2((successes + PSEUDO_COUNT) / (totals - successes + PSEUDO_COUNT))
+        change = _least_squares(log_odds - offset / np.log(2), design)
+        table["log2FoldChange"] = np.where((totals > 0).all(axis=1), change, np.nan)
+        return table
+    test = betabinomial.likelihood_ratio_test(
+        successes, totals, design.matrix.to_numpy(), column, offset
+    )
+    table["log2FoldChange"] = test.log2FoldChange
+    table["lfcSE"] = test.lfcSE
+    table["stat"] = test.stat
+    table["pvalue"] = test.pvalue
+    table["padj"] = adjust(table["pvalue"])
+    return table
+
+
+def _wald_test(
+    counts: pd.DataFrame, factors: pd.Series, design: Design
+) -> tuple[pd.DataFrame, list[str]]:
+    """Run PyDESeq2 with given size factors."""
+    table = _empty_results(counts.index)
+    counted = (counts > 0).any(axis=1).to_numpy()
+    table["baseMean"] = (counts.to_numpy(dtype=float) / factors.to_numpy()).mean(axis=1)
+    if not counted.any():
+        return table, []
+    # imported here: it takes seconds, and most users of this module do not need it
+    from pydeseq2.dds import DeseqDataSet
+    from pydeseq2.ds import DeseqStats
+
+    transposed = counts.T
+    transposed.columns = pd.Index([str(i) for i in range(len(counts))], dtype=object)
+    transposed.index = pd.Index(list(design.names), dtype=object)
+    matrix = design.matrix.set_axis(transposed.index, axis=0)
+    with warnings.catch_warnings():
+        # The library warns of its own fallbacks; those that matter are in the notes.
+        warnings.simplefilter("ignore")
+        dataset = DeseqDataSet(
+            counts=transposed, metadata=matrix.copy(), design=matrix, quiet=True, n_cpus=1
+        )
+        dataset.obs["size_factors"] = factors.to_numpy()
+        dataset.layers["normed_counts"] = dataset.X / factors.to_numpy()[:, None]
+        dataset.var["_normed_means"] = dataset.layers["normed_counts"].mean(axis=0)
+        notes = _fit_dispersions(dataset, int(counted.sum()))
+        dataset.fit_LFC()
+        dataset.calculate_cooks()
+        dataset.refit()
+        dataset.cooks_outlier()
+        contrast = np.zeros(matrix.shape[1])
+        contrast[-1] = 1
+        statistics = DeseqStats(dataset, contrast=contrast, quiet=True, n_cpus=1)
+        statistics.summary()
+    results = statistics.results_df[list(_TEST_COLUMNS)].to_numpy(dtype=float)
+    table.loc[:, :] = results
+    table.loc[~counted, list(_TEST_COLUMNS[1:])] = np.nan
+    return table, notes
+
+
+def _fit_dispersions(dataset: object, counted: int) -> list[str]:
+    """Fit trend, prior and dispersions of a PyDESeq2 data set, also where features are few."""
+    from pydeseq2.dds import DeseqDataSet
+
+    assert isinstance(dataset, DeseqDataSet)
+    notes = []
+    dataset.fit_type = "parametric" if counted >= TREND_FEATURES else "mean"
+    dataset.fit_genewise_dispersions()
+    dataset.fit_dispersion_trend()
+    if dataset.uns["disp_function_type"] == "mean":
+        notes.append("dispersions shrunken towards their mean: no trend over the mean count fits")
+    if not np.isfinite(dataset.var["fitted_dispersions"][dataset.var["non_zero"]]).all():
+        dataset.uns["mean_disp"] = dataset.min_disp
+        dataset.var["fitted_dispersions"] = dataset.min_disp
+    dataset.fit_dispersion_prior()
+    if not np.isfinite(dataset.uns["prior_disp_var"]):
+        # no feature above the lowest dispersion to learn it from: PyDESeq2's own lower bound
+        dataset.uns["_squared_logres"] = np.float64(0.25)
+        dataset.uns["prior_disp_var"] = np.float64(0.25)
+    dataset.fit_MAP_dispersions()
+    return notes
+
+
+def _empty_results(index: pd.Index) -> pd.DataFrame:
+    return pd.DataFrame(np.nan, index=index, columns=list(_TEST_COLUMNS), dtype=float)
+
+
+def _least_squares(values: NDArray[np.float64], design: Design) -> NDArray[np.float64]:
+    """Coefficient of the contrast's factor for every row of values (features, observations)."""
+    return values @ np.linalg.pinv(design.matrix.to_numpy())[-1]
+
+
+def _base_mean(counts: pd.DataFrame, yardstick: pd.DataFrame | None) -> NDArray[np.float64]:
+    """Mean of counts divided by size factors, over the libraries that have one."""
+    chosen = counts if yardstick is None else yardstick
+    factors = size_factors(chosen[[name for name in counts.columns if name in chosen.columns]])
+    factors = factors.dropna()
+    return (counts[list(factors.index)] / factors).mean(axis=1).to_numpy(dtype=float)
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def _aligned(matrix: pd.DataFrame, index: pd.Index, source: str) -> pd.DataFrame:
+    """Return the matrix with the rows of the index, in its order."""
+    missing = index.difference(matrix.index)
+    if len(missing):
+        raise InputError(
+            f"{source}: {len(missing)} of {len(index)} features stand in one count matrix and not "
+            f"in the other, the first is {missing[0]!r}",
+            "give matrices of the same run",
+        )
+    return matrix.loc[index]
+
+
+def _counted_pairs(
+    study: Study, ip_counts: pd.DataFrame, input_counts: pd.DataFrame
+) -> dict[str, Pair]:
+    """Pairs of which both libraries have counts, by IP library."""
+    ips, inputs = set(ip_counts.columns), set(input_counts.columns)
+    return {
+        pair.ip.name: pair
+        for pair in study.pairs
+        if pair.ip.name in ips and pair.input.name in inputs
+    }
+
+
+def _log_ratios(background: pd.DataFrame, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """Background log ratio of every pair, shape (pairs,)."""
+    known = {
+        (str(row.ip_library), str(row.input_library)): float(row.log_ratio)
+        for row in background.itertuples(index=False)
+    }
+    names = [(pair.ip.name, pair.input.name) for pair in pairs]
+    missing = [
+        f"{ip} over {name}" for ip, name in names if not np.isfinite(known.get((ip, name), np.nan))
+    ]
+    if missing:
+        raise InputError(
+            [f"background ratios: none for {pair}" for pair in missing],
+            "the table of background ratios needs a row with a finite log_ratio for each pair",
+        )
+    return np.array([known[name] for name in names])
+
+
+def _counts_of_missing(table: pd.DataFrame) -> list[str]:
+    """Say how many features were tested and why others were not."""
+    uncounted = int((table["baseMean"] == 0).sum())
+    tested = int(table["pvalue"].notna().sum())
+    unadjusted = int((table["pvalue"].notna() & table["padj"].isna()).sum())
+    notes = [
+        f"{len(table)} features, {uncounted} without any count, {tested} with a p-value, "
+        f"{int((table['padj'] < 0.05).sum())} with padj < 0.05"
+    ]
+    if unadjusted:
+        notes.append(f"{unadjusted} features have padj NA: independent filtering on baseMean")
+    others = len(table) - tested - uncounted
+    if tested and others:
+        notes.append(f"{others} counted features have no p-value: outlier counts or no information")
+    return notes
