@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import itertools
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -118,7 +119,7 @@ def check_reads(libraries: Iterable[Library]) -> list[str]:
     for library in libraries:
         for run in library.runs:
             heads = []
-            for path in filter(None, (run.fastq_1, run.fastq_2)):
+            for path in run.files:
                 problem, read_name = _first_record(path)
                 if problem:
                     problems.append(f"row {run.row}: {path}: {problem}")
@@ -241,6 +242,16 @@ def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[s
         if problems:
             raise InputError(problems, "nothing has been run; mend the files named above")
     return config, study
+
+
+def commit_of(folder: str) -> str:
+    """Return the commit a folder is at, with ``-dirty`` if files differ; ``unknown`` without git."""
+    command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()
 
 
 def describe(study: Study) -> str:

@@ -41,6 +41,11 @@ class Run:
     fastq_2: Path | None = None
     accession: str | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The run's FASTQ files; none where an accession is given."""
+        return tuple(path for path in (self.fastq_1, self.fastq_2) if path is not None)
+
 
 @dataclass(frozen=True)
 class Library:

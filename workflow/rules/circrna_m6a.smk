@@ -1,0 +1,48 @@
+"""m6A on circles: back-splice fragments in the IP against those in the input.
+
+Needs the list of circles, the peaks and the background ratio of each pair; makes
+results/circrna_m6a/circles.tsv with the evidence of every circle in tiers.
+"""
+
+
+rule enrich_circles:
+    input:
+        script=f"{SCRIPTS}/enrich_circles.py",
+        samples=config["samples"],
+        bed="results/circrna/circles.bed",
+        fasta="results/circrna/circles.fa",
+        bsj_counts="results/circrna/bsj_counts.tsv",
+        background="results/m6a/background.tsv",
+        peaks="results/m6a/peaks.tsv",
+        annotation="results/reference/transcripts.tsv",
+    output:
+        circles="results/circrna_m6a/circles.tsv",
+    log:
+        "results/logs/circrna_m6a/enrich_circles.log",
+    benchmark:
+        "results/benchmarks/circrna_m6a/enrich_circles.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        contrast=CONTRAST,
+        fdr=config["m6a"]["fdr"],
+    shell:
+        r"""
+        python {input.script:q} \
+            --samples {input.samples:q} \
+            {params.contrast:q} \
+            --bed {input.bed:q} \
+            --fasta {input.fasta:q} \
+            --bsj-counts {input.bsj_counts:q} \
+            --background {input.background:q} \
+            --peaks {input.peaks:q} \
+            --annotation {input.annotation:q} \
+            --fdr {params.fdr} \
+            --output {output.circles:q} \
+            2> {log:q}
+        """

@@ -1,0 +1,188 @@
+"""Differential tests: genes, circles, circular-to-linear ratio and methylation, test over reference.
+
+Needs the count matrices of the earlier stages; makes one table a question in results/differential/.
+Without replicates the tables hold fold changes and no p-values.
+"""
+
+
+rule compare_genes:
+    input:
+        script=f"{SCRIPTS}/compare_genes.py",
+        samples=config["samples"],
+        counts="results/expression/gene_counts.tsv",
+        annotation="results/reference/transcripts.tsv",
+    output:
+        table="results/differential/genes.tsv",
+    log:
+        "results/logs/differential/compare_genes.log",
+    benchmark:
+        "results/benchmarks/differential/compare_genes.tsv"
+    conda:
+        "../../envs/pydeseq2.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        contrast=CONTRAST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --samples {input.samples:q} \
+            {params.contrast:q} \
+            --counts {input.counts:q} \
+            --annotation {input.annotation:q} \
+            --output {output.table:q} \
+            2> {log:q}
+        """
+
+
+rule compare_circles:
+    input:
+        script=f"{SCRIPTS}/compare_circles.py",
+        samples=config["samples"],
+        counts="results/circrna/bsj_counts.tsv",
+        gene_counts="results/expression/gene_counts.tsv",
+        circles="results/circrna/circles.tsv",
+    output:
+        table="results/differential/circles.tsv",
+    log:
+        "results/logs/differential/compare_circles.log",
+    benchmark:
+        "results/benchmarks/differential/compare_circles.tsv"
+    conda:
+        "../../envs/pydeseq2.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        contrast=CONTRAST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --samples {input.samples:q} \
+            {params.contrast:q} \
+            --counts {input.counts:q} \
+            --gene-counts {input.gene_counts:q} \
+            --circles {input.circles:q} \
+            --output {output.table:q} \
+            2> {log:q}
+        """
+
+
+rule compare_ratio:
+    input:
+        script=f"{SCRIPTS}/compare_ratio.py",
+        samples=config["samples"],
+        counts="results/circrna/bsj_counts.tsv",
+        linear_counts="results/circrna/linear_counts.tsv",
+        gene_counts="results/expression/gene_counts.tsv",
+        circles="results/circrna/circles.tsv",
+    output:
+        table="results/differential/circle_ratio.tsv",
+    log:
+        "results/logs/differential/compare_ratio.log",
+    benchmark:
+        "results/benchmarks/differential/compare_ratio.tsv"
+    conda:
+        "../../envs/pydeseq2.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        contrast=CONTRAST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --samples {input.samples:q} \
+            {params.contrast:q} \
+            --counts {input.counts:q} \
+            --linear-counts {input.linear_counts:q} \
+            --gene-counts {input.gene_counts:q} \
+            --circles {input.circles:q} \
+            --output {output.table:q} \
+            2> {log:q}
+        """
+
+
+rule compare_methylation:
+    input:
+        script=f"{SCRIPTS}/compare_methylation.py",
+        samples=config["samples"],
+        ip_counts="results/m6a/ip_counts.tsv",
+        input_counts="results/m6a/input_counts.tsv",
+        background="results/m6a/background.tsv",
+        gene_counts="results/expression/gene_counts.tsv",
+        features="results/m6a/peaks.tsv",
+    output:
+        table="results/differential/methylation.tsv",
+    log:
+        "results/logs/differential/compare_methylation.log",
+    benchmark:
+        "results/benchmarks/differential/compare_methylation.tsv"
+    conda:
+        "../../envs/pydeseq2.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        contrast=CONTRAST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --samples {input.samples:q} \
+            {params.contrast:q} \
+            --ip-counts {input.ip_counts:q} \
+            --input-counts {input.input_counts:q} \
+            --background {input.background:q} \
+            --gene-counts {input.gene_counts:q} \
+            --features {input.features:q} \
+            --output {output.table:q} \
+            2> {log:q}
+        """
+
+
+rule compare_circle_methylation:
+    input:
+        script=f"{SCRIPTS}/compare_methylation.py",
+        samples=config["samples"],
+        ip_counts="results/circrna/bsj_counts.tsv",
+        input_counts="results/circrna/bsj_counts.tsv",
+        background="results/m6a/background.tsv",
+        gene_counts="results/expression/gene_counts.tsv",
+        features="results/circrna/circles.tsv",
+    output:
+        table="results/differential/circle_methylation.tsv",
+    log:
+        "results/logs/differential/compare_circle_methylation.log",
+    benchmark:
+        "results/benchmarks/differential/compare_circle_methylation.tsv"
+    conda:
+        "../../envs/pydeseq2.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        contrast=CONTRAST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --samples {input.samples:q} \
+            {params.contrast:q} \
+            --ip-counts {input.ip_counts:q} \
+            --input-counts {input.input_counts:q} \
+            --background {input.background:q} \
+            --gene-counts {input.gene_counts:q} \
+            --features {input.features:q} \
+            --output {output.table:q} \
+            2> {log:q}
+        """

@@ -1,0 +1,121 @@
+"""m6A peaks: immunoprecipitated over input, in transcript space, replicates as replicates.
+
+Needs the BAM files of all IP/input pairs; makes results/m6a/: one study-wide list of peaks, their
+fragments in every library, the background ratio of each pair and its quality with a verdict. A study
+without immunoprecipitated libraries makes none of it.
+"""
+
+
+rule count_bins:
+    input:
+        script=f"{SCRIPTS}/count_bins.py",
+        bam="results/alignment/{library}.bam",
+        annotation="results/reference/transcripts.tsv",
+        summary="results/alignment/{library}.tsv",
+    output:
+        bins="results/m6a/bins/{library}.npz",
+    log:
+        "results/logs/m6a/count_bins/{library}.log",
+    benchmark:
+        "results/benchmarks/m6a/count_bins/{library}.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=240,
+    params:
+        digest=DIGEST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --bam {input.bam:q} \
+            --annotation {input.annotation:q} \
+            --summary {input.summary:q} \
+            --output {output.bins:q} \
+            2> {log:q}
+        """
+
+
+rule call_peaks:
+    input:
+        script=f"{SCRIPTS}/call_peaks.py",
+        bins=collect("results/m6a/bins/{library}.npz", library=IN_PAIRS),
+        annotation="results/reference/transcripts.tsv",
+        genome="results/reference/genome.fa",
+        fai="results/reference/genome.fa.fai",
+    output:
+        peaks="results/m6a/peaks.tsv",
+        bed="results/m6a/peaks.bed",
+        ip_counts="results/m6a/ip_counts.tsv",
+        input_counts="results/m6a/input_counts.tsv",
+        background="results/m6a/background.tsv",
+    log:
+        "results/logs/m6a/call_peaks.log",
+    benchmark:
+        "results/benchmarks/m6a/call_peaks.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(12000),
+        runtime=120,
+    params:
+        digest=DIGEST,
+        pairs=PAIR_OPTIONS,
+        fdr=config["m6a"]["fdr"],
+        min_log2_enrichment=config["m6a"]["min_log2_enrichment"],
+    shell:
+        r"""
+        python {input.script:q} \
+            {params.pairs:q} \
+            --bins {input.bins:q} \
+            --annotation {input.annotation:q} \
+            --genome {input.genome:q} \
+            --fdr {params.fdr} \
+            --min-log2-enrichment {params.min_log2_enrichment} \
+            --peaks {output.peaks:q} \
+            --bed {output.bed:q} \
+            --ip-counts {output.ip_counts:q} \
+            --input-counts {output.input_counts:q} \
+            --background {output.background:q} \
+            2> {log:q}
+        """
+
+
+rule assess_ip:
+    input:
+        script=f"{SCRIPTS}/assess_ip.py",
+        bins=collect("results/m6a/bins/{library}.npz", library=IN_PAIRS),
+        peaks="results/m6a/peaks.tsv",
+        background="results/m6a/background.tsv",
+        annotation="results/reference/transcripts.tsv",
+        genome="results/reference/genome.fa",
+        fai="results/reference/genome.fa.fai",
+    output:
+        quality="results/m6a/quality.tsv",
+    log:
+        "results/logs/m6a/assess_ip.log",
+    benchmark:
+        "results/benchmarks/m6a/assess_ip.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(12000),
+        runtime=120,
+    params:
+        digest=DIGEST,
+        pairs=PAIR_OPTIONS,
+    shell:
+        r"""
+        python {input.script:q} \
+            {params.pairs:q} \
+            --bins {input.bins:q} \
+            --peaks {input.peaks:q} \
+            --background {input.background:q} \
+            --annotation {input.annotation:q} \
+            --genome {input.genome:q} \
+            --output {output.quality:q} \
+            2> {log:q}
+        """

@@ -1,0 +1,48 @@
+"""Reference: genome and annotation, checked against each other, in one plain form.
+
+Needs the FASTA and GTF of the configuration (paths or URLs); makes an indexed FASTA, a table of
+transcripts for our programs and a GTF with exon and CDS lines for other people's.
+"""
+
+
+rule prepare_reference:
+    input:
+        script=f"{SCRIPTS}/prepare_reference.py",
+        local=[
+            place
+            for place in (config["reference"]["fasta"], config["reference"]["gtf"])
+            if not check_study.is_url(place)
+        ],
+    output:
+        genome="results/reference/genome.fa",
+        fai="results/reference/genome.fa.fai",
+        transcripts="results/reference/transcripts.tsv",
+        annotation="results/reference/annotation.gtf",
+    log:
+        "results/logs/reference/prepare_reference.log",
+    benchmark:
+        "results/benchmarks/reference/prepare_reference.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(6000),
+        runtime=60,
+    params:
+        digest=DIGEST,
+        fasta=config["reference"]["fasta"],
+        gtf=config["reference"]["gtf"],
+        fasta_sha256=config["reference"]["sha256"]["fasta"] or "",
+        gtf_sha256=config["reference"]["sha256"]["gtf"] or "",
+    shell:
+        r"""
+        python {input.script:q} \
+            --fasta {params.fasta:q} \
+            --gtf {params.gtf:q} \
+            --fasta-sha256 '{params.fasta_sha256}' \
+            --gtf-sha256 '{params.gtf_sha256}' \
+            --genome {output.genome:q} \
+            --transcripts {output.transcripts:q} \
+            --annotation {output.annotation:q} \
+            2> {log:q}
+        """

@@ -1,0 +1,162 @@
+"""Report: one page that opens offline, MultiQC over all reads, and what the run was made of.
+
+Needs the tables of all stages; makes results/report/index.html, results/report/multiqc.html and
+results/provenance.json.
+"""
+
+import json
+
+# option of build_report.py to the table it shows
+REPORT_TABLES = {
+    "libraries": "results/study/libraries.tsv",
+    "circles": "results/circrna/circles.tsv",
+    "bsj_counts": "results/circrna/bsj_counts.tsv",
+    "linear_counts": "results/circrna/linear_counts.tsv",
+    "gene_counts": "results/expression/gene_counts.tsv",
+    **{
+        {"circles": "circle_differential", "circle_ratio": "ratio"}.get(name, name): path
+        for name, path in DIFFERENTIAL_TABLES.items()
+    },
+    **REGULATOR_TABLES,
+    "filters": "results/circrna/filters.tsv",
+    "provenance": "results/provenance.json",
+}
+if IPS:
+    REPORT_TABLES |= {
+        "peaks": "results/m6a/peaks.tsv",
+        "quality": "results/m6a/quality.tsv",
+        "ip_counts": "results/m6a/ip_counts.tsv",
+        "input_counts": "results/m6a/input_counts.tsv",
+        "circle_m6a": "results/circrna_m6a/circles.tsv",
+    }
+
+
+rule summarise_bam:
+    input:
+        script=f"{SCRIPTS}/summarise_bam.py",
+        bam="results/alignment/{library}.bam",
+    output:
+        stats="results/alignment/{library}.stats.txt",
+    log:
+        "results/logs/report/summarise_bam/{library}.log",
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=120,
+    params:
+        digest=DIGEST,
+    shell:
+        r"""
+        python {input.script:q} \
+            --bam {input.bam:q} \
+            --output {output.stats:q} \
+            2> {log:q}
+        """
+
+
+rule run_multiqc:
+    input:
+        collect("results/reads/{library}.cutadapt.json", library=LIBRARIES),
+        collect("results/alignment/{library}.stats.txt", library=LIBRARIES),
+        branch(
+            ALIGNER == "star",
+            then=collect("results/alignment/{library}.Log.final.out", library=LIBRARIES),
+            otherwise=[],
+        ),
+    output:
+        page="results/report/multiqc.html",
+    log:
+        "results/logs/report/run_multiqc.log",
+    benchmark:
+        "results/benchmarks/report/run_multiqc.tsv"
+    conda:
+        "../../envs/multiqc.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=60,
+    params:
+        title=config["report"]["title"],
+    shell:
+        r"""
+        multiqc \
+            --force \
+            --no-data-dir \
+            --no-ansi \
+            --no-version-check \
+            --title {params.title:q} \
+            --filename {output.page:q} \
+            {input:q} \
+            2> {log:q}
+        """
+
+
+rule write_provenance:
+    input:
+        script=f"{SCRIPTS}/write_provenance.py",
+        files=INPUT_FILES,
+    output:
+        provenance="results/provenance.json",
+    log:
+        "results/logs/report/write_provenance.log",
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=120,
+    params:
+        digest=DIGEST,
+        config=json.dumps(config, sort_keys=True),
+        aligner=ALIGNER,
+        commit=COMMIT,
+    shell:
+        r"""
+        python {input.script:q} \
+            --input {input.files:q} \
+            --config {params.config:q} \
+            --aligner {params.aligner:q} \
+            --commit {params.commit:q} \
+            --output {output.provenance:q} \
+            2> {log:q}
+        """
+
+
+rule build_report:
+    input:
+        script=f"{SCRIPTS}/build_report.py",
+        page=collect(
+            f"{workflow.basedir}/workflow/report/{{name}}", name=os.listdir(f"{workflow.basedir}/workflow/report")
+        ),
+        tables=REPORT_TABLES.values(),
+    output:
+        page="results/report/index.html",
+    log:
+        "results/logs/report/build_report.log",
+    benchmark:
+        "results/benchmarks/report/build_report.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(4000),
+        runtime=30,
+    params:
+        digest=DIGEST,
+        title=config["report"]["title"],
+        tables=options(REPORT_TABLES),
+        contrast=CONTRAST[:6],
+        alpha=config["differential"]["fdr"],
+    shell:
+        r"""
+        python {input.script:q} \
+            --title {params.title:q} \
+            {params.tables:q} \
+            {params.contrast:q} \
+            --alpha {params.alpha} \
+            --multiqc multiqc.html \
+            --output {output.page:q} \
+            2> {log:q}
+        """
