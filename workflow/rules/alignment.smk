@@ -33,7 +33,7 @@ if ALIGNER == "star":
                 --gtf {input.annotation:q} \
                 --output {output.index:q} \
                 --threads {threads} \
-                2> {log:q}
+                2>{log:q}
             """
 
     rule align_star:
@@ -74,7 +74,7 @@ if ALIGNER == "star":
                 --output {output.bam:q} \
                 --gene-counts {output.gene_counts:q} \
                 --log {output.summary:q} \
-                2> {log:q}
+                2>{log:q}
             """
 
 else:
@@ -103,7 +103,7 @@ else:
                 --fasta {input.genome:q} \
                 --output {output.index:q} \
                 --threads {threads} \
-                2> {log:q}
+                2>{log:q}
             """
 
     rule align_minimap2:
@@ -142,7 +142,7 @@ else:
                 --maximum-intron {params.max_intron} \
                 --threads {threads} \
                 --output {output.bam:q} \
-                2> {log:q}
+                2>{log:q}
             """
 
 
@@ -174,7 +174,7 @@ rule summarise_alignment:
             --library {wildcards.library:q} \
             --strandedness {params.strandedness:q} \
             --output {output.summary:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -203,7 +203,7 @@ rule collect_libraries:
             {params.contrast:q} \
             --summaries {input.summaries:q} \
             --output {output.libraries:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -234,5 +234,5 @@ rule write_tracks:
             --summary {input.summary:q} \
             --plus {output.plus:q} \
             --minus {output.minus:q} \
-            2> {log:q}
+            2>{log:q}
         """

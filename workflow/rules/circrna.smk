@@ -41,7 +41,7 @@ rule find_back_splices:
             --max-span {params.max_span} \
             --junctions {output.junctions:q} \
             --filters {output.filters:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -66,7 +66,7 @@ rule merge_back_splices:
         python {input.script:q} \
             --junctions {input.junctions:q} \
             --output {output.candidates:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -104,7 +104,7 @@ rule count_circles:
             --candidates {input.candidates:q} \
             --min-anchor {params.min_anchor} \
             --output {output.counts:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -113,7 +113,9 @@ rule catalogue_circles:
         script=f"{SCRIPTS}/catalogue_circles.py",
         candidates="results/circrna/candidates.tsv",
         counts=collect("results/circrna/libraries/{library}.tsv", library=LIBRARIES),
-        filters=collect("results/circrna/junctions/{library}.filters.tsv", library=LIBRARIES),
+        filters=collect(
+            "results/circrna/junctions/{library}.filters.tsv", library=LIBRARIES
+        ),
         genome="results/reference/genome.fa",
         fai="results/reference/genome.fa.fai",
         annotation="results/reference/transcripts.tsv",
@@ -152,5 +154,5 @@ rule catalogue_circles:
             --bed {output.bed:q} \
             --fasta {output.fasta:q} \
             --filter-log {output.filters:q} \
-            2> {log:q}
+            2>{log:q}
         """

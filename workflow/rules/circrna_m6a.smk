@@ -44,5 +44,5 @@ rule enrich_circles:
             --annotation {input.annotation:q} \
             --fdr {params.fdr} \
             --output {output.circles:q} \
-            2> {log:q}
+            2>{log:q}
         """

@@ -4,7 +4,6 @@ Needs the configuration; makes no file. A mistake of the user ends the run here,
 """
 
 import hashlib
-import os
 import sys
 from pathlib import Path
 
@@ -14,9 +13,7 @@ sys.path.insert(0, SCRIPTS)
 import check_study
 from ringmark.errors import InputError
 
-# the programs of this Python's environment come first also where nobody activated it; a conda
-# environment of a rule comes before them
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+check_study.put_own_programs_first()
 
 try:
     # jobs that Snakemake starts on other nodes need not read the files again
@@ -30,12 +27,16 @@ except InputError as error:
 COMMIT = check_study.commit_of(workflow.basedir)
 LIBRARIES = {library.name: library for library in STUDY.libraries}
 IPS = [library.name for library in STUDY.ips]
-IN_PAIRS = list(dict.fromkeys(lib.name for pair in STUDY.pairs for lib in (pair.ip, pair.input)))
+IN_PAIRS = list(
+    dict.fromkeys(lib.name for pair in STUDY.pairs for lib in (pair.ip, pair.input))
+)
 ALIGNER = config["alignment"]["aligner"]
 
 # edits to imported modules rerun the programs that may use them
 DIGEST = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(SCRIPTS, "ringmark").glob("*.py")))
+    b"".join(
+        path.read_bytes() for path in sorted(Path(SCRIPTS, "ringmark").glob("*.py"))
+    )
 ).hexdigest()
 
 INPUT_FILES = list(
@@ -45,7 +46,12 @@ INPUT_FILES = list(
             config["samples"],
             config["reference"]["fasta"],
             config["reference"]["gtf"],
-            *(file for lib in STUDY.libraries for run in lib.runs for file in run.files),
+            *(
+                file
+                for lib in STUDY.libraries
+                for run in lib.runs
+                for file in run.files
+            ),
         )
         if not check_study.is_url(str(place))
     )
@@ -55,7 +61,11 @@ CONTRAST = [
     *("--factor", STUDY.contrast.factor),
     *("--test", STUDY.contrast.test),
     *("--reference", STUDY.contrast.reference),
-    *(["--covariates", *STUDY.contrast.covariates] if STUDY.contrast.covariates else []),
+    *(
+        ["--covariates", *STUDY.contrast.covariates]
+        if STUDY.contrast.covariates
+        else []
+    ),
 ]
 PAIR_OPTIONS = [
     part
@@ -65,23 +75,43 @@ PAIR_OPTIONS = [
 
 CIRCLE_FILES = [
     f"results/circrna/{name}"
-    for name in ("circles.tsv", "bsj_counts.tsv", "linear_counts.tsv", "circles.bed", "circles.fa")
+    for name in (
+        "circles.tsv",
+        "bsj_counts.tsv",
+        "linear_counts.tsv",
+        "circles.bed",
+        "circles.fa",
+    )
 ]
 TRACKS = [
-    f"results/tracks/{library}.{strand}.bw" for library in LIBRARIES for strand in ("plus", "minus")
+    f"results/tracks/{library}.{strand}.bw"
+    for library in LIBRARIES
+    for strand in ("plus", "minus")
 ]
 # a study without immunoprecipitated libraries has no peaks, and no change of methylation either;
 # neither has one whose IPs are all of one level of the contrast
 PEAK_FILES = [
     f"results/m6a/{name}"
-    for name in ("peaks.tsv", "peaks.bed", "ip_counts.tsv", "input_counts.tsv", "quality.tsv")
+    for name in (
+        "peaks.tsv",
+        "peaks.bed",
+        "ip_counts.tsv",
+        "input_counts.tsv",
+        "quality.tsv",
+    )
     if IPS
 ]
 CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS else []
 IP_LEVELS = set(STUDY.design(STUDY.ips)[STUDY.contrast.factor])
 DIFFERENTIAL_TABLES = {
     name: f"results/differential/{name}.tsv"
-    for name in ("genes", "circles", "circle_ratio", "methylation", "circle_methylation")
+    for name in (
+        "genes",
+        "circles",
+        "circle_ratio",
+        "methylation",
+        "circle_methylation",
+    )
     if "methylation" not in name or len(IP_LEVELS) == 2
 }
 REGULATOR_TABLES = {
@@ -105,9 +135,11 @@ def reads_of(mate):
         runs = LIBRARIES[wildcards.library].runs
         paired = any(run.fastq_2 or run.accession for run in runs)
         return [
-            f"results/reads/runs/{run.accession}_{mate}.fastq.gz"
-            if run.accession
-            else str(getattr(run, f"fastq_{mate}"))
+            (
+                f"results/reads/runs/{run.accession}_{mate}.fastq.gz"
+                if run.accession
+                else str(getattr(run, f"fastq_{mate}"))
+            )
             for run in runs
             if mate == 1 or paired
         ]
@@ -117,4 +149,8 @@ def reads_of(mate):
 
 def options(tables):
     """Params function: ``--name file`` for every named table of a study."""
-    return [part for name, path in tables.items() for part in (f"--{name.replace('_', '-')}", path)]
+    return [
+        part
+        for name, path in tables.items()
+        for part in (f"--{name.replace('_', '-')}", path)
+    ]

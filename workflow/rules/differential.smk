@@ -34,7 +34,7 @@ rule compare_genes:
             --counts {input.counts:q} \
             --annotation {input.annotation:q} \
             --output {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -69,7 +69,7 @@ rule compare_circles:
             --gene-counts {input.gene_counts:q} \
             --circles {input.circles:q} \
             --output {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -106,7 +106,7 @@ rule compare_ratio:
             --gene-counts {input.gene_counts:q} \
             --circles {input.circles:q} \
             --output {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -145,7 +145,7 @@ rule compare_methylation:
             --gene-counts {input.gene_counts:q} \
             --features {input.features:q} \
             --output {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -184,5 +184,5 @@ rule compare_circle_methylation:
             --gene-counts {input.gene_counts:q} \
             --features {input.features:q} \
             --output {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """

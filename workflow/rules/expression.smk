@@ -30,7 +30,9 @@ rule count_genes:
         runtime=480,
     params:
         digest=DIGEST,
-        star=lambda wildcards, input: ["--star-counts", input.star] if input.star else [],
+        star=lambda wildcards, input: (
+            ["--star-counts", input.star] if input.star else []
+        ),
     shell:
         r"""
         python {input.script:q} \
@@ -39,7 +41,7 @@ rule count_genes:
             --summary {input.summary:q} \
             {params.star:q} \
             --output {output.counts:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -64,5 +66,5 @@ rule merge_gene_counts:
         python {input.script:q} \
             --counts {input.counts:q} \
             --output {output.matrix:q} \
-            2> {log:q}
+            2>{log:q}
         """

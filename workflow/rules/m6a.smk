@@ -33,7 +33,7 @@ rule count_bins:
             --annotation {input.annotation:q} \
             --summary {input.summary:q} \
             --output {output.bins:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -79,7 +79,7 @@ rule call_peaks:
             --ip-counts {output.ip_counts:q} \
             --input-counts {output.input_counts:q} \
             --background {output.background:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -117,5 +117,5 @@ rule assess_ip:
             --annotation {input.annotation:q} \
             --genome {input.genome:q} \
             --output {output.quality:q} \
-            2> {log:q}
+            2>{log:q}
         """

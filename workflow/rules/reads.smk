@@ -15,10 +15,10 @@ rule fetch_run:
         "results/logs/reads/fetch_run/{accession}.log",
     benchmark:
         "results/benchmarks/reads/fetch_run/{accession}.tsv"
-    conda:
-        "../../envs/ringmark.yaml"
     wildcard_constraints:
         accession="[SED]RR[0-9]+",
+    conda:
+        "../../envs/ringmark.yaml"
     threads: 1
     resources:
         mem_mb=scaled(500),
@@ -31,7 +31,7 @@ rule fetch_run:
             --accession {wildcards.accession:q} \
             --output-1 {output.fastq_1:q} \
             --output-2 {output.fastq_2:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -76,5 +76,5 @@ rule trim_reads:
             --output-1 {output.fastq_1:q} \
             --output-2 {output.fastq_2:q} \
             --report {output.report:q} \
-            2> {log:q}
+            2>{log:q}
         """

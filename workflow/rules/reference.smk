@@ -8,11 +8,16 @@ transcripts for our programs and a GTF with exon and CDS lines for other people'
 rule prepare_reference:
     input:
         script=f"{SCRIPTS}/prepare_reference.py",
-        local=[
-            place
-            for place in (config["reference"]["fasta"], config["reference"]["gtf"])
-            if not check_study.is_url(place)
-        ],
+        fasta=branch(
+            check_study.is_url(config["reference"]["fasta"]),
+            then=[],
+            otherwise=config["reference"]["fasta"],
+        ),
+        gtf=branch(
+            check_study.is_url(config["reference"]["gtf"]),
+            then=[],
+            otherwise=config["reference"]["gtf"],
+        ),
     output:
         genome="results/reference/genome.fa",
         fai="results/reference/genome.fa.fai",
@@ -30,8 +35,8 @@ rule prepare_reference:
         runtime=60,
     params:
         digest=DIGEST,
-        fasta=config["reference"]["fasta"],
-        gtf=config["reference"]["gtf"],
+        fasta=lambda wildcards, input: input.fasta or config["reference"]["fasta"],
+        gtf=lambda wildcards, input: input.gtf or config["reference"]["gtf"],
         fasta_sha256=config["reference"]["sha256"]["fasta"] or "",
         gtf_sha256=config["reference"]["sha256"]["gtf"] or "",
     shell:
@@ -44,5 +49,5 @@ rule prepare_reference:
             --genome {output.genome:q} \
             --transcripts {output.transcripts:q} \
             --annotation {output.annotation:q} \
-            2> {log:q}
+            2>{log:q}
         """

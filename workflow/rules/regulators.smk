@@ -59,5 +59,5 @@ rule overlap_regulators:
             --output-overlap {output.overlap:q} \
             --output-enrichment {output.enrichment:q} \
             --output-axes {output.axes:q} \
-            2> {log:q}
+            2>{log:q}
         """

@@ -6,6 +6,9 @@ results/provenance.json.
 
 import json
 
+PAGE_FILES = sorted(
+    path.name for path in Path(workflow.basedir, "workflow/report").iterdir()
+)
 # option of build_report.py to the table it shows
 REPORT_TABLES = {
     "libraries": "results/study/libraries.tsv",
@@ -14,7 +17,9 @@ REPORT_TABLES = {
     "linear_counts": "results/circrna/linear_counts.tsv",
     "gene_counts": "results/expression/gene_counts.tsv",
     **{
-        {"circles": "circle_differential", "circle_ratio": "ratio"}.get(name, name): path
+        {"circles": "circle_differential", "circle_ratio": "ratio"}.get(
+            name, name
+        ): path
         for name, path in DIFFERENTIAL_TABLES.items()
     },
     **REGULATOR_TABLES,
@@ -52,7 +57,7 @@ rule summarise_bam:
         python {input.script:q} \
             --bam {input.bam:q} \
             --output {output.stats:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -62,7 +67,9 @@ rule run_multiqc:
         collect("results/alignment/{library}.stats.txt", library=LIBRARIES),
         branch(
             ALIGNER == "star",
-            then=collect("results/alignment/{library}.Log.final.out", library=LIBRARIES),
+            then=collect(
+                "results/alignment/{library}.Log.final.out", library=LIBRARIES
+            ),
             otherwise=[],
         ),
     output:
@@ -89,7 +96,7 @@ rule run_multiqc:
             --title {params.title:q} \
             --filename {output.page:q} \
             {input:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -120,16 +127,14 @@ rule write_provenance:
             --aligner {params.aligner:q} \
             --commit {params.commit:q} \
             --output {output.provenance:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
 rule build_report:
     input:
         script=f"{SCRIPTS}/build_report.py",
-        page=collect(
-            f"{workflow.basedir}/workflow/report/{{name}}", name=os.listdir(f"{workflow.basedir}/workflow/report")
-        ),
+        page=collect(f"{workflow.basedir}/workflow/report/{{name}}", name=PAGE_FILES),
         tables=REPORT_TABLES.values(),
     output:
         page="results/report/index.html",
@@ -158,5 +163,5 @@ rule build_report:
             --alpha {params.alpha} \
             --multiqc multiqc.html \
             --output {output.page:q} \
-            2> {log:q}
+            2>{log:q}
         """

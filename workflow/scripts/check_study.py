@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -242,6 +243,15 @@ def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[s
         if problems:
             raise InputError(problems, "nothing has been run; mend the files named above")
     return config, study
+
+
+def put_own_programs_first() -> None:
+    """Put the programs of this Python's environment first on the path of all jobs.
+
+    Nobody needs to activate it then. A conda environment of a rule still comes before it.
+    """
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
 
 
 def commit_of(folder: str) -> str:
