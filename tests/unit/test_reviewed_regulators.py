@@ -1,4 +1,4 @@
-"""The curated claims themselves: complete, in their vocabularies, and true to the printed tables."""
+"""The curated claims: complete, in their vocabularies, and true to the printed tables."""
 
 from __future__ import annotations
 

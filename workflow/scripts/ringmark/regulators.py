@@ -306,7 +306,8 @@ def _claim_problems(row: Mapping[object, object]) -> list[str]:
     problems += [f"{column} is empty" for column in ("entity", "reference") if not value[column]]
     if bool(value["partner"]) != bool(value["partner_relation"]):
         problems.append("partner and partner_relation stand together or not at all")
-    if not _symbol_fits(value["entity_type"], value["symbol"]):
+    known = value["entity_type"] in ENTITY_TYPES
+    if known and not _symbol_fits(value["entity_type"], value["symbol"]):
         problems.append(f"symbol {value['symbol']!r} is not one of a {value['entity_type']}")
     if value["symbol"] == "" and _needs_symbol(value["entity_type"]) and not value["note"]:
         problems.append("no symbol and no note that says why")
@@ -909,8 +910,9 @@ def enrichment(claims: pd.DataFrame, genes: pd.DataFrame, fdr: float = 0.05) -> 
         ten classes of ``baseMean``, with the Mantel-Haenszel odds ratio. With one class, for small
         backgrounds, this is Fisher's exact test.
     direction
-        Of the members with an unambiguous expected sign, changed or not, how many have a fold
-        change of that sign, against the share of such fold changes in the background.
+        Of the changed members with an unambiguous expected sign, how many have a fold change of
+        that sign, against the share of that sign among all changed genes. Without replicates
+        every member with a fold change is counted, and nothing tested.
     rank
         Are the members' ``|stat|`` larger than those of other genes of the same expression:
         Mann-Whitney on their ranks inside the class of expression. It needs no threshold.
@@ -1008,7 +1010,10 @@ class _Background:
         self.stratum = (order * number / max(len(self.table), 1)).astype(np.int64)
         strength = self.table["stat"].abs().fillna(0.0)
         self.rank = strength.groupby(self.stratum).rank(pct=True).to_numpy(dtype=float)
-        self.up_share = float((self.change > 0).mean()) if len(self.table) else np.nan
+        #: Genes whose direction is counted, and the share of them that goes up.
+        self.directed = (self.changed if self.tested else True) & (self.change != 0)
+        directed = self.change[self.directed]
+        self.up_share = float((directed > 0).mean()) if len(directed) else np.nan
 
     def test(self, members: _Members) -> dict[str, object]:
         """Return the columns of `ENRICHMENT` for a set, but its name."""
@@ -1039,9 +1044,8 @@ class _Background:
         return row
 
     def _direction(self, members: _Members) -> tuple[int, int, float]:
-        change = self.change[members.rows]
-        used = (members.signs != 0) & (change != 0)
-        signs, change = members.signs[used], change[used]
+        used = (members.signs != 0) & self.directed[members.rows]
+        signs, change = members.signs[used], self.change[members.rows][used]
         agree = int((np.sign(change) == signs).sum())
         if not used.any():
             return 0, 0, np.nan
