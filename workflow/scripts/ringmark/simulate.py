@@ -2,8 +2,8 @@
 
 The steps, each in its own module: `simulate_genome` (contigs and genes), `simulate_circles`,
 `simulate_molecules` (m6A sites and the pool of molecules), `simulate_expression` (conditions,
-samples, libraries), `simulate_reads` (fragments, immunoprecipitation, sequencing). Here they are
-joined, and the study is written.
+samples, libraries), `simulate_reads` (fragments, immunoprecipitation, sequencing),
+`simulate_counts` (true counts). Here they are joined, and the study is written.
 
 The same parameters give the same files, byte for byte.
 """
@@ -20,6 +20,7 @@ import pandas as pd
 from ringmark.errors import InputError
 from ringmark.intervals import IntArray
 from ringmark.simulate_circles import Circle, simulate_circles
+from ringmark.simulate_counts import ANCHORS, linear_boundaries, true_counts
 from ringmark.simulate_expression import (
     Expression,
     Library,
@@ -28,7 +29,6 @@ from ringmark.simulate_expression import (
 )
 from ringmark.simulate_genome import Gene, Genome, gtf_lines, simulate_genome
 from ringmark.simulate_molecules import (
-    LINEAR,
     Pool,
     Site,
     build_pool,
@@ -38,7 +38,6 @@ from ringmark.simulate_molecules import (
 from ringmark.simulate_parameters import SimulationParameters
 from ringmark.simulate_reads import (
     Fragments,
-    crossing,
     draw_fragments,
     fastq_chunks,
     local_bias,
@@ -93,6 +92,8 @@ TRUTH_LIBRARIES = Table(
     },
 )
 
+_COUNTS = ("bsj_counts", "linear_counts")
+
 _CONFIG = """\
 samples: samples.tsv
 reference:
@@ -135,14 +136,13 @@ def simulate_study(parameters: SimulationParameters, folder: str | Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(folder / "genome.fa", fasta_lines(genome))
     _write_text(folder / "genes.gtf", gtf_lines(genome, genes))
-    counts = _write_reads(pool, expression, libraries, parameters, folder / "fastq")
+    counts = _write_reads(pool, circles, expression, libraries, parameters, folder / "fastq")
     truth = folder / "truth"
     names = [circle.name(genome) for circle in circles]
     identifiers = [gene.gene_id for gene in genes]
     for name, rows, id_name in (
         ("gene_counts", identifiers, "gene_id"),
-        ("bsj_counts", names, "circle"),
-        ("bsj_counts_anchor8", names, "circle"),
+        *((f"{kind}{suffix}", names, "circle") for kind in _COUNTS for suffix in ANCHORS),
     ):
         matrix = pd.DataFrame(
             {library.name: counts[name][:, library.number] for library in libraries}, index=rows
@@ -185,6 +185,7 @@ def runs_of(library: Library, parameters: SimulationParameters) -> list[str]:
 
 def _write_reads(
     pool: Pool,
+    circles: list[Circle],
     expression: Expression,
     libraries: list[Library],
     parameters: SimulationParameters,
@@ -195,29 +196,19 @@ def _write_reads(
     Returns
     -------
     dict
-        ``gene_counts``, ``bsj_counts`` and ``bsj_counts_anchor8``, each of shape
-        (genes or circles, libraries).
+        The counts of `true_counts`, each of shape (genes or circles, libraries).
     """
     bias = local_bias(int(pool.genome_positions.max()) + 1, parameters)
-    genes, circles = len(expression.gene_baseline), len(expression.circle_baseline)
-    counts: dict[str, list[IntArray]] = {
-        "gene_counts": [],
-        "bsj_counts": [],
-        "bsj_counts_anchor8": [],
-    }
+    boundaries = linear_boundaries(pool, circles)
+    counts: dict[str, list[IntArray]] = {}
     for library in libraries:
         fragments = draw_fragments(pool, expression, library, bias, parameters)
-        linear = pool.kinds[fragments.molecules] == LINEAR
-        counts["gene_counts"].append(_count(pool.genes[fragments.molecules[linear]], genes))
-        for name, anchor in (("bsj_counts", 1), ("bsj_counts_anchor8", 8)):
-            crosses = crossing(pool, fragments, parameters, anchor)
-            counts[name].append(_count(pool.circles[fragments.molecules[crosses]], circles))
+        genes = len(expression.gene_baseline)
+        found = true_counts(pool, fragments, library, boundaries, genes, parameters)
+        for name, column in found.items():
+            counts.setdefault(name, []).append(column)
         _write_library(pool, fragments, library, parameters, folder)
     return {name: np.column_stack(columns) for name, columns in counts.items()}
-
-
-def _count(owners: IntArray, size: int) -> IntArray:
-    return np.bincount(owners, minlength=size)
 
 
 def _write_library(
@@ -230,7 +221,7 @@ def _write_library(
     """Write the FASTQ files of one library, run by run."""
     names = runs_of(library, parameters)
     parts = np.array_split(np.arange(len(fragments.starts)), len(names))
-    mates = 2 if parameters.layout == "paired" else 1
+    mates = 2 if library.layout == "paired" else 1
     for run, (name, part) in enumerate(zip(names, parts, strict=True), start=1):
         for mate in range(mates):
             chunks = fastq_chunks(pool, fragments.take(part), library, run, mate, parameters)
@@ -326,7 +317,7 @@ def _library_rows(
             "background": library.background,
             "efficiency": library.efficiency,
             "strandedness": parameters.strandedness,
-            "layout": parameters.layout,
+            "layout": library.layout,
         }
         for library in libraries
     ]
@@ -341,7 +332,6 @@ def _parameter_frame(parameters: SimulationParameters) -> pd.DataFrame:
 
 def sheet(libraries: list[Library], parameters: SimulationParameters) -> pd.DataFrame:
     """Return the samples sheet: a row a run, paths relative to the sheet."""
-    paired = parameters.layout == "paired"
     rows = [
         {
             "library": library.name,
@@ -349,7 +339,7 @@ def sheet(libraries: list[Library], parameters: SimulationParameters) -> pd.Data
             "condition": library.condition,
             "assay": library.assay,
             "fastq_1": f"fastq/{run}_R1.fastq.gz",
-            "fastq_2": f"fastq/{run}_R2.fastq.gz" if paired else "",
+            "fastq_2": f"fastq/{run}_R2.fastq.gz" if library.layout == "paired" else "",
             "strandedness": "auto",
             "batch": library.batch,
         }

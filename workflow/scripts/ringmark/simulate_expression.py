@@ -35,6 +35,7 @@ class Library:
     sample_number: int
     condition: str
     assay: str
+    layout: str
     batch: str
     fragments: int
     background: float
@@ -57,8 +58,6 @@ class Expression:
         Factor on the IP's background of each gene, shape (genes,).
     stoichiometry
         Of each site in each sample, shape (sites, samples).
-    chimera_libraries
-        Library in which each chimera arises, -1 for all; shape (chimeras,).
     """
 
     gene_baseline: FloatArray
@@ -98,6 +97,7 @@ def plan_libraries(parameters: SimulationParameters) -> list[Library]:
                     sample_number,
                     condition,
                     assay,
+                    _layout(assay, parameters.layout),
                     _batch(which, replicate, parameters),
                     max(int(parameters.read_pairs * np.exp(parameters.depth_spread * depth)), 1),
                     min(background, 1.0),
@@ -105,6 +105,13 @@ def plan_libraries(parameters: SimulationParameters) -> list[Library]:
                 )
             )
     return libraries
+
+
+def _layout(assay: str, layout: str) -> str:
+    """Return a library's layout; of a mixed study the inputs are single-end, the IPs paired."""
+    if layout == "mixed":
+        return "paired" if assay == "ip" else "single"
+    return layout
 
 
 def _batch(which: int, replicate: int, parameters: SimulationParameters) -> str:
@@ -220,6 +227,7 @@ def molecule_weights(
     ):
         baseline[chosen] *= average[owner[chosen]]
         sampled[chosen] *= samples[owner[chosen], library.sample_number]
+    # Template switching happens in the tube: most chimeras arise in every fourth library only.
     arises = Stream(parameters.seed, 8).integers(-12, 48, len(pool.kinds))
     elsewhere = (arises >= 0) & (arises % 4 != library.number % 4)
     sampled[(pool.kinds == CHIMERA) & elsewhere] = 0

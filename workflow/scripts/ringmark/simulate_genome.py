@@ -583,31 +583,28 @@ def gtf_lines(genome: Genome, genes: list[Gene]) -> Iterator[str]:
     number = 0
     for gene in genes:
         chrom, offset = genome.locate(gene.start)
-        kind = "protein_coding" if gene.coding_start is not None else "lncRNA"
-        names = f'gene_id "{gene.gene_id}"; gene_type "{kind}"; gene_name "{gene.name}";'
+        for feature, start, end, frame, transcript in _features(gene):
+            number += feature == "transcript"
+            kind = "protein_coding" if gene.coding_start is not None else "lncRNA"
+            attributes = f'gene_id "{gene.gene_id}"; gene_type "{kind}"; gene_name "{gene.name}";'
+            if transcript is not None:
+                attributes += f' transcript_id "SIMT{number:011d}"; transcript_type "{kind}";'
+            span = f"{start - offset + 1}\t{end - offset}"
+            yield (
+                f"{chrom}\tringmark\t{feature}\t{span}\t.\t{gene.strand}\t{frame}\t{attributes}\n"
+            )
 
-        def line(
-            feature: str,
-            start: int,
-            end: int,
-            attributes: str,
-            frame: str = ".",
-            place: tuple[str, int, str] = (chrom, offset, gene.strand),
-        ) -> str:
-            contig, shift, strand = place
-            span = f"{start - shift + 1}\t{end - shift}"
-            return f"{contig}\tringmark\t{feature}\t{span}\t.\t{strand}\t{frame}\t{attributes}\n"
 
-        yield line("gene", gene.start, gene.end, names)
-        for index, exons in enumerate(gene.transcripts):
-            number += 1
-            attributes = f'{names} transcript_id "SIMT{number:011d}"; transcript_type "{kind}";'
-            blocks = gene.blocks(exons)
-            yield line("transcript", int(blocks.starts[0]), int(blocks.ends[-1]), attributes)
-            for start, end in zip(blocks.starts.tolist(), blocks.ends.tolist(), strict=True):
-                yield line("exon", start, end, attributes)
-            for start, end, frame in _coding_parts(gene, index):
-                yield line("CDS", start, end, attributes, str(frame))
+def _features(gene: Gene) -> Iterator[tuple[str, int, int, str, int | None]]:
+    """Yield feature, start, end, frame and transcript number of the lines of a gene."""
+    yield "gene", gene.start, gene.end, ".", None
+    for index, exons in enumerate(gene.transcripts):
+        blocks = gene.blocks(exons)
+        yield "transcript", int(blocks.starts[0]), int(blocks.ends[-1]), ".", index
+        for start, end in zip(blocks.starts.tolist(), blocks.ends.tolist(), strict=True):
+            yield "exon", start, end, ".", index
+        for start, end, frame in _coding_parts(gene, index):
+            yield "CDS", start, end, str(frame), index
 
 
 def _coding_parts(gene: Gene, transcript: int) -> list[tuple[int, int, int]]:

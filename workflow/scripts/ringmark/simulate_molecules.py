@@ -89,6 +89,10 @@ class Pool:
         Where each letter comes from, shape (pool,).
     starts, lengths
         First letter and spliced length (of a circle: one turn) of each molecule.
+    ends
+        End of each molecule's letters, the further turns of a circle included.
+    forward
+        Whether each molecule reads along the genome's forward strand.
     kinds, genes, circles, shares
         Facts of each molecule, shape (molecules,).
     site_positions, site_numbers
@@ -99,6 +103,8 @@ class Pool:
     genome_positions: npt.NDArray[np.int32]
     starts: IntArray
     lengths: IntArray
+    ends: IntArray
+    forward: npt.NDArray[np.bool_]
     kinds: IntArray
     genes: IntArray
     circles: IntArray
@@ -373,6 +379,8 @@ def build_pool(genome: Genome, molecules: list[Molecule], sites: list[Site], lon
         positions,
         starts,
         np.array([molecule.length for molecule in molecules], dtype=np.int64),
+        starts + sizes,
+        np.array([molecule.parts[0].strand == "+" for molecule in molecules]),
         np.array([molecule.kind for molecule in molecules], dtype=np.int64),
         np.array([molecule.gene for molecule in molecules], dtype=np.int64),
         np.array([molecule.circle for molecule in molecules], dtype=np.int64),

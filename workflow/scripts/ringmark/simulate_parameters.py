@@ -7,7 +7,7 @@ from typing import Any
 
 from ringmark.errors import InputError
 
-LAYOUTS = ("paired", "single")
+LAYOUTS = ("paired", "single", "mixed")
 STRANDEDNESS = ("reverse", "forward", "unstranded")
 
 
@@ -106,7 +106,7 @@ class SimulationParameters:
     coverage_bias: float = _parameter(0.15, "standard deviation of the log of local coverage")
     duplicate_fraction: float = _parameter(0.0, "share of fragments that are PCR duplicates")
     read_length: int = _parameter(75, "nucleotides a read")
-    layout: str = _parameter("paired", "paired or single")
+    layout: str = _parameter("paired", "paired, single, or mixed: inputs single-end and IPs paired")
     strandedness: str = _parameter("reverse", "reverse (dUTP), forward or unstranded")
     strand_errors: float = _parameter(0.005, "share of fragments read from the wrong strand")
     substitution_rate: float = _parameter(0.002, "substitutions a base")

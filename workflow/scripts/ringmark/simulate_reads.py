@@ -172,31 +172,6 @@ def _with_duplicates(fragments: Fragments, size: int, stream: Stream) -> Fragmen
     return fragments.take(chosen[stream.permutation(size)])
 
 
-def crossing(
-    pool: Pool, fragments: Fragments, parameters: SimulationParameters, anchor: int
-) -> npt.NDArray[np.bool_]:
-    """Tell which fragments have a mate with ``anchor`` nt on each side of a back-splice.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (fragments,); false for fragments of linear molecules.
-    """
-    turn = pool.lengths[fragments.molecules]
-    start = fragments.starts - pool.starts[fragments.molecules]
-    end = start + fragments.lengths
-    size = np.minimum(fragments.lengths, parameters.read_length)
-    crosses = np.zeros(len(start), dtype=bool)
-    paired = parameters.layout == "paired"
-    for left, right, is_read in (
-        (start, start + size, fragments.sense | paired),
-        (end - size, end, ~fragments.sense | paired),
-    ):
-        first = -(-(left + anchor) // turn) * turn
-        crosses |= is_read & (first <= right - anchor)
-    return crosses & (pool.kinds[fragments.molecules] == CIRCULAR)
-
-
 # ---------------------------------------------------------------- sequencing
 
 
@@ -303,7 +278,7 @@ def fastq_chunks(
     stream = Stream(parameters.seed, 11, library.number, run, mate)
     count = len(fragments.starts)
     digits = len(str(count))
-    suffix = f"/{mate + 1}" if parameters.layout == "paired" else ""
+    suffix = f"/{mate + 1}" if library.layout == "paired" else ""
     for first in range(0, count, _CHUNK):
         part = fragments.take(np.arange(first, min(first + _CHUNK, count)))
         perfect = perfect_reads(pool, part, mate, parameters.read_length + 1)
