@@ -32,6 +32,8 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 #: A FASTA file up to this size is read for its contig names at once, a larger one when indexed.
 SMALL_FASTA = 200_000_000
+#: The longest intron that minimap2's spliced presets are made for.
+MINIMAP2_MAX_INTRON = 200_000
 #: Lines of the GTF that are looked at before the run; the whole file is read when it is prepared.
 GTF_LINES = 20_000
 
@@ -68,7 +70,14 @@ def check_config(config: Mapping[str, Any], name: str = "configuration") -> dict
             [f"{name}: {problem}" for problem in problems],
             "config/config.yaml shows every key with its type and default",
         )
-    return complete(config, schema)
+    completed = complete(config, schema)
+    alignment = completed["alignment"]
+    if alignment["aligner"] == "minimap2" and alignment["max_intron"] > MINIMAP2_MAX_INTRON:
+        raise InputError(
+            f"{name}: alignment.max_intron: {alignment['max_intron']} is more than minimap2 takes",
+            f"lower it to {MINIMAP2_MAX_INTRON} or set alignment.aligner: star",
+        )
+    return completed
 
 
 def _describe(error: ValidationError) -> Iterator[str]:

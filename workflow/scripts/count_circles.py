@@ -38,17 +38,12 @@ def parser() -> argparse.ArgumentParser:
 
 def junctions_of(candidates: pd.DataFrame, sites: SpliceSites) -> list[Junction]:
     """Return the candidates as junctions, in their order."""
-    return [
-        Junction(
-            str(row.chrom),
-            int(row.start),
-            int(row.end),
-            str(row.strand),
-            str(row.splice_motif),
-            sites.annotated(str(row.chrom), int(row.start), int(row.end), str(row.strand)),
-        )
-        for row in candidates.itertuples(index=False)
-    ]
+    junctions = []
+    for row in candidates.itertuples(index=False):
+        place = (str(row.chrom), int(row.start), int(row.end), str(row.strand))
+        motif = str(row.splice_motif)
+        junctions.append(Junction(*place, motif, sites.annotated_ends(*place, motif)))
+    return junctions
 
 
 @program

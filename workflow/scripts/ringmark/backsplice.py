@@ -159,6 +159,10 @@ class SpliceSites:
         key = (chrom, strand)
         return (start in self.left.get(key, ())) + (end in self.right.get(key, ()))
 
+    def annotated_ends(self, chrom: str, start: int, end: int, strand: str, motif: str) -> int:
+        """Return the annotated ends of a junction; of a lariat its 5' splice site is one."""
+        return 1 if motif == "lariat" else self.annotated(chrom, start, end, strand)
+
     def is_lariat(self, chrom: str, start: int, end: int, strand: str) -> bool:
         """Return whether an interval runs from a 5' splice site to a possible branch point."""
         introns = self.introns.get((chrom, strand), {})
@@ -301,7 +305,7 @@ def _read_signal(
         return Junction(chrom, start, end, signal_strand, motif, annotated[signal_strand])
     for side in strands:
         if sites.is_lariat(chrom, start, end, side):
-            return Junction(chrom, start, end, side, "lariat", 0)
+            return Junction(chrom, start, end, side, "lariat", 1)
     return Junction(chrom, start, end, strand, "none", 0)
 
 

@@ -132,7 +132,8 @@ def build_circle(
     hosts = annotation.overlapping(junction.chrom, start, end, strand)
     if not hosts:
         opposite = annotation.overlapping(junction.chrom, start, end)
-        return Circle(junction, None, whole, 0, "antisense" if opposite else "intergenic")
+        kind = "antisense" if opposite else "intergenic"
+        return Circle(junction, None, _cut(whole, spliced), 0, kind)
     gene = max(hosts, key=lambda host: (*_host_rank(host, start, end), host.gene_id))
     if sites.is_lariat(junction.chrom, start, end, strand) and junction.motif == "lariat":
         return Circle(junction, gene, whole, 0, "intronic")
@@ -151,6 +152,24 @@ def build_circle(
     ]
     filled = Blocks(*_fill(starts, ends, kept), strand)
     return Circle(junction, gene, filled, len(starts), "exon_intron" if kept else "exonic")
+
+
+def _cut(whole: Blocks, introns: Mapping[tuple[int, int], int]) -> Blocks:
+    """Take the introns that two or more fragments splice over out of an unannotated circle.
+
+    Of introns that overlap the one with more fragments is taken.
+    """
+    blocks = whole
+    for (start, end), count in sorted(introns.items(), key=lambda item: (-item[1], item[0])):
+        inside = blocks.clip(start, end)
+        if count >= 2 and inside.length == end - start:
+            left, right = blocks.clip(0, start), blocks.clip(end, int(whole.ends[-1]))
+            blocks = Blocks(
+                np.concatenate([left.starts, right.starts]),
+                np.concatenate([left.ends, right.ends]),
+                whole.strand,
+            )
+    return blocks
 
 
 def is_retained(
@@ -406,8 +425,6 @@ class CircleCounter:
 
     def _look_inside(self, circle: Circle, tally: Tally) -> None:
         """Collect the introns that a circle's fragments splice over or read into."""
-        if len(circle.exons.starts) < 2:
-            return
         gaps = list(
             zip(circle.exons.ends[:-1].tolist(), circle.exons.starts[1:].tolist(), strict=True)
         )
