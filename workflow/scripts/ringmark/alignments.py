@@ -324,9 +324,16 @@ def iterate_fragments(
     ValueError
         If the strandedness is unknown, or the region is not in the BAM.
     """
+    reads = bam.fetch(until_eof=True) if chrom is None else bam.fetch(chrom, start, end)
+    return join_mates(reads, strandedness, min_mapping_quality)
+
+
+def join_mates(
+    reads: Iterable[pysam.AlignedSegment], strandedness: str, min_mapping_quality: int = 0
+) -> Iterator[Fragment]:
+    """Yield the fragments of reads in coordinate order; see `iterate_fragments`."""
     if strandedness not in STRANDEDNESSES:
         raise ValueError(f"strandedness {strandedness!r} is none of {', '.join(STRANDEDNESSES)}")
-    reads = bam.fetch(until_eof=True) if chrom is None else bam.fetch(chrom, start, end)
     waiting: _Waiting = {}
     contig, name = -1, ""
     for read in reads:
