@@ -60,6 +60,9 @@ RETAINED_BASES = 10
 
 #: From here on a circle can have high confidence (Vromman 2023).
 HIGH_CONFIDENCE_READS = 5
+#: The same for a circle of which an end is no annotated splice site: repeats and exons that nobody
+#: annotated make such junctions too.
+HIGH_CONFIDENCE_NOVEL_READS = 10
 #: Different places in the reads at which the junction of such a circle must stand.
 HIGH_CONFIDENCE_POSITIONS = 3
 
@@ -518,9 +521,12 @@ def parse_introns(text: str) -> Counter[tuple[int, int]]:
 def is_high_confidence(junction: Junction, reads: int, positions: int) -> bool:
     """Return whether a circle is told with high confidence.
 
-    Five fragments or more (below that the precision of every published tool falls), which show the
-    junction at three or more places of a read (copies of one molecule do not), and two annotated
-    ends or a GT/AG signal, or a lariat of an annotated intron.
+    Two annotated ends need five fragments (below that the precision of every published tool falls).
+    Other junctions need ten, and a GT/AG signal or the lariat of an annotated intron. Either must
+    show the junction at three or more places of a read, which copies of one molecule do not.
     """
-    signal = junction.annotated == 2 or junction.motif in ("GT/AG", "lariat")
-    return reads >= HIGH_CONFIDENCE_READS and positions >= HIGH_CONFIDENCE_POSITIONS and signal
+    if positions < HIGH_CONFIDENCE_POSITIONS:
+        return False
+    if junction.annotated == 2:
+        return reads >= HIGH_CONFIDENCE_READS
+    return junction.motif in ("GT/AG", "lariat") and reads >= HIGH_CONFIDENCE_NOVEL_READS
