@@ -59,7 +59,7 @@ def junction_shifts(around_start: str, around_end: str) -> tuple[int, int]:
 
     Examples
     --------
-    >>> junction_shifts("TTAGCC", "GGAGTC")
+    >>> junction_shifts("CAGGTC", "TAGCTA")
     (2, 0)
     """
     middle = len(around_start) // 2
