@@ -21,17 +21,19 @@ from ringmark.sequence import (
     junction_shifts,
     reverse_complement,
 )
-from ringmark.simulate import TRUTH_CIRCLES, TRUTH_GENES, TRUTH_LIBRARIES, simulate_study
-from ringmark.simulate_circles import simulate_circles
-from ringmark.simulate_expression import plan_libraries, simulate_expression
+from ringmark.simulate import (
+    TRUTH_CIRCLES,
+    TRUTH_GENES,
+    TRUTH_LIBRARIES,
+    plan_study,
+    simulate_study,
+)
 from ringmark.simulate_genome import break_homopolymers, simulate_genome
 from ringmark.simulate_molecules import (
     CHIMERA,
     LINEAR,
     RETRO,
-    build_pool,
     simulate_molecules,
-    simulate_sites,
 )
 from ringmark.simulate_parameters import PRESETS
 from ringmark.simulate_reads import (
@@ -478,27 +480,16 @@ def test_sites_of_circles_lie_on_their_molecules(circles, sites):
         assert site.strand == row.strand
 
 
-def prepared(parameters):
-    """Return pool, expression, libraries and local bias of a study."""
-    genome, genes = simulate_genome(parameters)
-    circles = simulate_circles(genome, genes, parameters)
-    sites = simulate_sites(genome, genes, circles, parameters)
-    molecules = simulate_molecules(genome, genes, circles, parameters)
-    pool = build_pool(genome, molecules, sites, parameters.longest_fragment)
-    expression = simulate_expression(len(genes), len(circles), sites, parameters)
-    bias = local_bias(parameters.genome_length, parameters)
-    return pool, expression, plan_libraries(parameters), bias
-
-
 def test_the_antibody_enriches_methylated_fragments_unless_it_failed():
     parameters = replace(SMALL, read_pairs=4000, failed_ips=1)
-    pool, expression, libraries, bias = prepared(parameters)
+    plan = plan_study(parameters)
+    bias = local_bias(parameters.genome_length, parameters)
     shares = {}
-    for library in libraries:
-        fragments = draw_fragments(pool, expression, library, bias, parameters)
+    for library in plan.libraries:
+        fragments = draw_fragments(plan.pool, plan.expression, library, bias, parameters)
         assert len(fragments.starts) == 4000
         # The sites of one reference library tell which fragments could be methylated.
-        track = escape_track(pool, expression, replace(library, efficiency=0.9))
+        track = escape_track(plan.pool, plan.expression, replace(library, efficiency=0.9))
         methylated = track[fragments.starts + fragments.lengths] < track[fragments.starts]
         shares[library.name] = methylated.mean()
     assert shares["sensitive_1_ip"] > 2 * shares["sensitive_1_input"]
@@ -530,9 +521,10 @@ def test_reads_run_into_the_adapter(tmp_path):
 
 def test_mates_are_the_two_ends_of_a_fragment():
     parameters = replace(CLEAN, fragment_length=60.0, fragment_length_sd=0.0)
-    pool, expression, libraries, bias = prepared(parameters)
-    fragments = draw_fragments(pool, expression, libraries[0], bias, parameters)
-    first, second = (perfect_reads(pool, fragments, mate, 60) for mate in (0, 1))
+    plan = plan_study(parameters)
+    bias = local_bias(parameters.genome_length, parameters)
+    fragments = draw_fragments(plan.pool, plan.expression, plan.libraries[0], bias, parameters)
+    first, second = (perfect_reads(plan.pool, fragments, mate, 60) for mate in (0, 1))
     for one, two in zip(first, second, strict=True):
         assert one.tobytes().decode() == reverse_complement(two.tobytes().decode())
 
@@ -603,9 +595,10 @@ def test_paralogues_and_tandem_exons_are_similar(hard):
 
 
 def test_decoys_give_fragments_but_no_truth():
-    pool, expression, libraries, bias = prepared(replace(HARD, read_pairs=4000))
-    fragments = draw_fragments(pool, expression, libraries[0], bias, HARD)
-    kinds = pool.kinds[fragments.molecules]
+    plan = plan_study(replace(HARD, read_pairs=4000))
+    bias = local_bias(HARD.genome_length, HARD)
+    fragments = draw_fragments(plan.pool, plan.expression, plan.libraries[0], bias, HARD)
+    kinds = plan.pool.kinds[fragments.molecules]
     for kind in (RETRO, CHIMERA, LINEAR):
         assert (kinds == kind).any()
 

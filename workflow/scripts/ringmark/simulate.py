@@ -11,7 +11,7 @@ The same parameters give the same files, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,14 @@ import pandas as pd
 from ringmark.errors import InputError
 from ringmark.intervals import IntArray
 from ringmark.simulate_circles import Circle, simulate_circles
-from ringmark.simulate_counts import ANCHORS, linear_boundaries, true_counts
+from ringmark.simulate_counts import linear_boundaries, true_counts
 from ringmark.simulate_expression import (
     Expression,
     Library,
     plan_libraries,
     simulate_expression,
 )
-from ringmark.simulate_genome import Gene, Genome, gtf_lines, simulate_genome
+from ringmark.simulate_genome import Gene, Genome, simulate_genome
 from ringmark.simulate_molecules import (
     Pool,
     Site,
@@ -92,8 +92,6 @@ TRUTH_LIBRARIES = Table(
     },
 )
 
-_COUNTS = ("bsj_counts", "linear_counts")
-
 _CONFIG = """\
 samples: samples.tsv
 reference:
@@ -106,6 +104,43 @@ contrast:
 alignment:
   aligner: minimap2
 """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a study but its reads."""
+
+    parameters: SimulationParameters
+    genome: Genome
+    genes: list[Gene]
+    circles: list[Circle]
+    sites: list[Site]
+    pool: Pool
+    expression: Expression
+    libraries: list[Library]
+
+    @property
+    def circle_names(self) -> list[str]:
+        """Ids of the circles."""
+        return [circle.name(self.genome) for circle in self.circles]
+
+
+def plan_study(parameters: SimulationParameters) -> Plan:
+    """Draw everything about a study but its reads.
+
+    Raises
+    ------
+    InputError
+        If the parameters cannot be met together.
+    """
+    genome, genes = simulate_genome(parameters)
+    circles = simulate_circles(genome, genes, parameters)
+    sites = simulate_sites(genome, genes, circles, parameters)
+    molecules = simulate_molecules(genome, genes, circles, parameters)
+    pool = build_pool(genome, molecules, sites, parameters.longest_fragment)
+    expression = simulate_expression(len(genes), len(circles), sites, parameters)
+    libraries = plan_libraries(parameters)
+    return Plan(parameters, genome, genes, circles, sites, pool, expression, libraries)
 
 
 def simulate_study(parameters: SimulationParameters, folder: str | Path) -> None:
@@ -125,37 +160,29 @@ def simulate_study(parameters: SimulationParameters, folder: str | Path) -> None
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is not an empty folder", "give a new folder as --output")
-    genome, genes = simulate_genome(parameters)
-    circles = simulate_circles(genome, genes, parameters)
-    sites = simulate_sites(genome, genes, circles, parameters)
-    molecules = simulate_molecules(genome, genes, circles, parameters)
-    pool = build_pool(genome, molecules, sites, parameters.longest_fragment)
-    expression = simulate_expression(len(genes), len(circles), sites, parameters)
-    libraries = plan_libraries(parameters)
-
+    plan = plan_study(parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / "genome.fa", fasta_lines(genome))
-    _write_text(folder / "genes.gtf", gtf_lines(genome, genes))
-    counts = _write_reads(pool, circles, expression, libraries, parameters, folder / "fastq")
-    truth = folder / "truth"
-    names = [circle.name(genome) for circle in circles]
-    identifiers = [gene.gene_id for gene in genes]
-    for name, rows, id_name in (
-        ("gene_counts", identifiers, "gene_id"),
-        *((f"{kind}{suffix}", names, "circle") for kind in _COUNTS for suffix in ANCHORS),
-    ):
-        matrix = pd.DataFrame(
-            {library.name: counts[name][:, library.number] for library in libraries}, index=rows
-        )
-        write_matrix(matrix, truth / f"{name}.tsv", id_name)
-    TRUTH_CIRCLES.write(circle_rows(genome, genes, circles, expression), truth / "circles.tsv")
-    TRUTH_GENES.write(_gene_rows(genes, expression), truth / "genes.tsv")
-    write_tsv(site_frame(genome, genes, names, sites, parameters), truth / "m6a_sites.tsv")
-    TRUTH_LIBRARIES.write(_library_rows(libraries, parameters), truth / "libraries.tsv")
-    write_tsv(_parameter_frame(parameters), truth / "parameters.tsv")
-    write_tsv(sheet(libraries, parameters), folder / "samples.tsv")
+    _write_text(folder / "genome.fa", fasta_lines(plan.genome))
+    _write_text(folder / "genes.gtf", gtf_lines(plan.genome, plan.genes))
+    _write_truth(plan, _write_reads(plan, folder / "fastq"), folder / "truth")
+    write_tsv(sheet(plan.libraries, parameters), folder / "samples.tsv")
     test, reference = parameters.conditions
     _write_text(folder / "config.yaml", iter([_CONFIG.format(test=test, reference=reference)]))
+
+
+def _write_truth(plan: Plan, counts: dict[str, IntArray], folder: Path) -> None:
+    """Write the truth tables; ``counts`` are those of `_write_reads`."""
+    for name, values in counts.items():
+        of_genes = name == "gene_counts"
+        index = [gene.gene_id for gene in plan.genes] if of_genes else plan.circle_names
+        columns = [library.name for library in plan.libraries]
+        matrix = pd.DataFrame(values, index=index, columns=columns)
+        write_matrix(matrix, folder / f"{name}.tsv", "gene_id" if of_genes else "circle")
+    TRUTH_CIRCLES.write(circle_rows(plan), folder / "circles.tsv")
+    TRUTH_GENES.write(_gene_rows(plan), folder / "genes.tsv")
+    write_tsv(site_frame(plan), folder / "m6a_sites.tsv")
+    TRUTH_LIBRARIES.write(_library_rows(plan), folder / "libraries.tsv")
+    write_tsv(_parameter_frame(plan.parameters), folder / "parameters.tsv")
 
 
 def _write_text(path: Path, lines: Iterator[str]) -> None:
@@ -176,6 +203,50 @@ def fasta_lines(genome: Genome) -> Iterator[str]:
             yield text[place : place + 80] + "\n"
 
 
+def gtf_lines(genome: Genome, genes: list[Gene]) -> Iterator[str]:
+    """Yield the annotation in GENCODE's dialect: gene, transcript, exon and CDS lines."""
+    number = 0
+    for gene in genes:
+        chrom, offset = genome.locate(gene.start)
+        for feature, start, end, frame, transcript in _features(gene):
+            number += feature == "transcript"
+            kind = "protein_coding" if gene.coding_start is not None else "lncRNA"
+            attributes = f'gene_id "{gene.gene_id}"; gene_type "{kind}"; gene_name "{gene.name}";'
+            if transcript is not None:
+                attributes += f' transcript_id "SIMT{number:011d}"; transcript_type "{kind}";'
+            span = f"{start - offset + 1}\t{end - offset}"
+            yield (
+                f"{chrom}\tringmark\t{feature}\t{span}\t.\t{gene.strand}\t{frame}\t{attributes}\n"
+            )
+
+
+def _features(gene: Gene) -> Iterator[tuple[str, int, int, str, int | None]]:
+    """Yield feature, start, end, frame and transcript number of the lines of a gene."""
+    yield "gene", gene.start, gene.end, ".", None
+    for index, exons in enumerate(gene.transcripts):
+        blocks = gene.blocks(exons)
+        yield "transcript", int(blocks.starts[0]), int(blocks.ends[-1]), ".", index
+        for start, end in zip(blocks.starts.tolist(), blocks.ends.tolist(), strict=True):
+            yield "exon", start, end, ".", index
+        for start, end, frame in _coding_parts(gene, index):
+            yield "CDS", start, end, str(frame), index
+
+
+def _coding_parts(gene: Gene, transcript: int) -> list[tuple[int, int, int]]:
+    """Return start, end and frame of the CDS lines, which leave out the stop codon."""
+    span = gene.cds(transcript)
+    if span is None:
+        return []
+    parts = gene.blocks(gene.transcripts[transcript]).slice(span[0], span[1] - 3)
+    bounds = list(zip(parts.starts.tolist(), parts.ends.tolist(), strict=True))
+    ordered = bounds if gene.strand == "+" else bounds[::-1]
+    found, before = [], 0
+    for start, end in ordered:
+        found.append((start, end, -before % 3))
+        before += end - start
+    return sorted(found)
+
+
 def runs_of(library: Library, parameters: SimulationParameters) -> list[str]:
     """Return the names of a library's runs: its own, or two where it is split."""
     if library.number < parameters.split_libraries:
@@ -183,14 +254,7 @@ def runs_of(library: Library, parameters: SimulationParameters) -> list[str]:
     return [library.name]
 
 
-def _write_reads(
-    pool: Pool,
-    circles: list[Circle],
-    expression: Expression,
-    libraries: list[Library],
-    parameters: SimulationParameters,
-    folder: Path,
-) -> dict[str, IntArray]:
+def _write_reads(plan: Plan, folder: Path) -> dict[str, IntArray]:
     """Write the FASTQ files of all libraries and return the true counts.
 
     Returns
@@ -198,16 +262,17 @@ def _write_reads(
     dict
         The counts of `true_counts`, each of shape (genes or circles, libraries).
     """
-    bias = local_bias(int(pool.genome_positions.max()) + 1, parameters)
-    boundaries = linear_boundaries(pool, circles)
+    bias = local_bias(int(plan.pool.genome_positions.max()) + 1, plan.parameters)
+    boundaries = linear_boundaries(plan.pool, plan.circles)
     counts: dict[str, list[IntArray]] = {}
-    for library in libraries:
-        fragments = draw_fragments(pool, expression, library, bias, parameters)
-        genes = len(expression.gene_baseline)
-        found = true_counts(pool, fragments, library, boundaries, genes, parameters)
+    for library in plan.libraries:
+        fragments = draw_fragments(plan.pool, plan.expression, library, bias, plan.parameters)
+        found = true_counts(
+            plan.pool, fragments, library, boundaries, len(plan.genes), plan.parameters
+        )
         for name, column in found.items():
             counts.setdefault(name, []).append(column)
-        _write_library(pool, fragments, library, parameters, folder)
+        _write_library(plan.pool, fragments, library, plan.parameters, folder)
     return {name: np.column_stack(columns) for name, columns in counts.items()}
 
 
@@ -232,18 +297,16 @@ def _write_library(
 # ---------------------------------------------------------------- tables
 
 
-def circle_rows(
-    genome: Genome, genes: list[Gene], circles: list[Circle], expression: Expression
-) -> list[dict[str, object]]:
+def circle_rows(plan: Plan) -> list[dict[str, object]]:
     """Return the rows of the planted circles."""
     rows: list[dict[str, object]] = []
-    for number, circle in enumerate(circles):
-        chrom, offset = genome.locate(circle.start)
-        host = genes[circle.gene] if circle.gene >= 0 else None
+    for number, circle in enumerate(plan.circles):
+        chrom, offset = plan.genome.locate(circle.start)
+        host = plan.genes[circle.gene] if circle.gene >= 0 else None
         blocks = circle.paths[0]
         rows.append(
             {
-                "circle": circle.name(genome),
+                "circle": circle.name(plan.genome),
                 "chrom": chrom,
                 "start": circle.start - offset,
                 "end": circle.end - offset,
@@ -257,56 +320,49 @@ def circle_rows(
                 "block_ends": ",".join(map(str, (blocks.ends - offset).tolist())),
                 "splice_motif": circle.motif,
                 "annotated_ends": circle.annotated,
-                "log2_fold_change": expression.circle_changes[number],
-                "baseline": expression.circle_baseline[number],
+                "log2_fold_change": plan.expression.circle_changes[number],
+                "baseline": plan.expression.circle_baseline[number],
                 "cases": ",".join(circle.cases) or None,
             }
         )
     return rows
 
 
-def _gene_rows(genes: list[Gene], expression: Expression) -> list[dict[str, object]]:
+def _gene_rows(plan: Plan) -> list[dict[str, object]]:
     return [
         {
             "gene_id": gene.gene_id,
             "gene_name": gene.name,
-            "log2_fold_change": expression.gene_changes[gene.index],
-            "baseline": expression.gene_baseline[gene.index],
+            "log2_fold_change": plan.expression.gene_changes[gene.index],
+            "baseline": plan.expression.gene_baseline[gene.index],
             "cases": ",".join(gene.cases) or None,
         }
-        for gene in genes
+        for gene in plan.genes
     ]
 
 
-def site_frame(
-    genome: Genome,
-    genes: list[Gene],
-    circle_names: list[str],
-    sites: list[Site],
-    parameters: SimulationParameters,
-) -> pd.DataFrame:
+def site_frame(plan: Plan) -> pd.DataFrame:
     """Return the planted m6A sites, in order of place."""
     columns = ["chrom", "position", "strand", "gene_id", "molecule"]
-    columns += [f"stoichiometry_{condition}" for condition in parameters.conditions]
+    columns += [f"stoichiometry_{condition}" for condition in plan.parameters.conditions]
+    names = plan.circle_names
     rows = []
-    for site in sorted(sites, key=lambda site: (site.position, site.strand, site.circle)):
-        chrom, offset = genome.locate(site.position)
+    for site in sorted(plan.sites, key=lambda site: (site.position, site.strand, site.circle)):
+        chrom, offset = plan.genome.locate(site.position)
         rows.append(
             [
                 chrom,
                 site.position - offset,
                 site.strand,
-                genes[site.gene].gene_id if site.gene >= 0 else None,
-                circle_names[site.circle] if site.circle >= 0 else "linear",
+                plan.genes[site.gene].gene_id if site.gene >= 0 else None,
+                names[site.circle] if site.circle >= 0 else "linear",
                 *site.stoichiometry,
             ]
         )
     return pd.DataFrame(rows, columns=columns)
 
 
-def _library_rows(
-    libraries: list[Library], parameters: SimulationParameters
-) -> list[dict[str, object]]:
+def _library_rows(plan: Plan) -> list[dict[str, object]]:
     return [
         {
             "library": library.name,
@@ -316,10 +372,10 @@ def _library_rows(
             "fragments": library.fragments,
             "background": library.background,
             "efficiency": library.efficiency,
-            "strandedness": parameters.strandedness,
+            "strandedness": plan.parameters.strandedness,
             "layout": library.layout,
         }
-        for library in libraries
+        for library in plan.libraries
     ]
 
 

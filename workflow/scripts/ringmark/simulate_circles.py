@@ -103,7 +103,7 @@ def is_unambiguous(genome: Genome, start: int, end: int, strand: str, *, lariat:
 
 
 def _exonic(
-    genome: Genome, gene: Gene, stream: Stream, motifs: tuple[str, ...], lengths: tuple[int, int]
+    gene: Gene, stream: Stream, motifs: tuple[str, ...], lengths: tuple[int, int]
 ) -> Circle | None:
     """Choose neighbouring internal exons of the main transcript."""
     exons = gene.transcripts[0]
@@ -123,22 +123,22 @@ def _exonic(
 
 
 def _plain(genome: Genome, gene: Gene, stream: Stream) -> Circle | None:
-    return _exonic(genome, gene, stream, SPLICE_MOTIFS[:2], (SHORT[0], 1500))
+    return _exonic(gene, stream, SPLICE_MOTIFS[:2], (SHORT[0], 1500))
 
 
 def _short(genome: Genome, gene: Gene, stream: Stream) -> Circle | None:
-    circle = _exonic(genome, gene, stream, SPLICE_MOTIFS[:2], SHORT)
+    circle = _exonic(gene, stream, SPLICE_MOTIFS[:2], SHORT)
     return replace(circle, cases=("short",)) if circle and circle.exons == 1 else None
 
 
 def _at_ac(genome: Genome, gene: Gene, stream: Stream) -> Circle | None:
-    circle = _exonic(genome, gene, stream, SPLICE_MOTIFS[2:], (60, 1500))
+    circle = _exonic(gene, stream, SPLICE_MOTIFS[2:], (60, 1500))
     return replace(circle, cases=("at_ac",)) if circle else None
 
 
 def _exon_intron(genome: Genome, gene: Gene, stream: Stream) -> Circle | None:
     """Retain one intron, of at most 800 nt, inside an exonic circle."""
-    circle = _exonic(genome, gene, stream, SPLICE_MOTIFS[:2], (SHORT[0], 900))
+    circle = _exonic(gene, stream, SPLICE_MOTIFS[:2], (SHORT[0], 900))
     if circle is None or circle.exons < 2:
         return None
     blocks = circle.paths[0]
@@ -218,7 +218,7 @@ def _intergenic(genome: Genome, gene: Gene, stream: Stream) -> Circle | None:
 
 def _novel(genome: Genome, gene: Gene, stream: Stream) -> Circle | None:
     """Move one end of an exonic circle to a cryptic site in its exon, or to a new exon."""
-    circle = _exonic(genome, gene, stream, SPLICE_MOTIFS[:1], (SHORT[0] + 60, 1500))
+    circle = _exonic(gene, stream, SPLICE_MOTIFS[:1], (SHORT[0] + 60, 1500))
     if circle is None:
         return None
     starts, ends = circle.paths[0].starts.copy(), circle.paths[0].ends.copy()

@@ -6,7 +6,6 @@ All positions in this module count along the concatenated contigs, 0-based and h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -576,47 +575,3 @@ def plant_repeats(genome: Genome, genes: list[Gene], count: int, stream: Stream)
         if stream.chance(0.5):
             copy = COMPLEMENT[copy[::-1]]
         genome.overwrite(stream.integer(start + 50, end - 350), copy)
-
-
-def gtf_lines(genome: Genome, genes: list[Gene]) -> Iterator[str]:
-    """Yield the annotation in GENCODE's dialect: gene, transcript, exon and CDS lines."""
-    number = 0
-    for gene in genes:
-        chrom, offset = genome.locate(gene.start)
-        for feature, start, end, frame, transcript in _features(gene):
-            number += feature == "transcript"
-            kind = "protein_coding" if gene.coding_start is not None else "lncRNA"
-            attributes = f'gene_id "{gene.gene_id}"; gene_type "{kind}"; gene_name "{gene.name}";'
-            if transcript is not None:
-                attributes += f' transcript_id "SIMT{number:011d}"; transcript_type "{kind}";'
-            span = f"{start - offset + 1}\t{end - offset}"
-            yield (
-                f"{chrom}\tringmark\t{feature}\t{span}\t.\t{gene.strand}\t{frame}\t{attributes}\n"
-            )
-
-
-def _features(gene: Gene) -> Iterator[tuple[str, int, int, str, int | None]]:
-    """Yield feature, start, end, frame and transcript number of the lines of a gene."""
-    yield "gene", gene.start, gene.end, ".", None
-    for index, exons in enumerate(gene.transcripts):
-        blocks = gene.blocks(exons)
-        yield "transcript", int(blocks.starts[0]), int(blocks.ends[-1]), ".", index
-        for start, end in zip(blocks.starts.tolist(), blocks.ends.tolist(), strict=True):
-            yield "exon", start, end, ".", index
-        for start, end, frame in _coding_parts(gene, index):
-            yield "CDS", start, end, str(frame), index
-
-
-def _coding_parts(gene: Gene, transcript: int) -> list[tuple[int, int, int]]:
-    """Return start, end and frame of the CDS lines, which leave out the stop codon."""
-    span = gene.cds(transcript)
-    if span is None:
-        return []
-    parts = gene.blocks(gene.transcripts[transcript]).slice(span[0], span[1] - 3)
-    bounds = list(zip(parts.starts.tolist(), parts.ends.tolist(), strict=True))
-    ordered = bounds if gene.strand == "+" else bounds[::-1]
-    found, before = [], 0
-    for start, end in ordered:
-        found.append((start, end, -before % 3))
-        before += end - start
-    return sorted(found)
