@@ -8,19 +8,27 @@ import pytest
 
 from ringmark.alignments import (
     Fragment,
+    Mate,
+    Placement,
     SupplementaryAlignment,
     aligned_blocks,
     aligned_introns,
     format_cigar,
     format_sa,
     fragment_strand,
+    is_proper_pair,
     iterate_fragments,
+    library_strandedness,
+    mapping_quality,
     merge_spans,
     parse_cigar,
     parse_sa,
     query_length,
     query_span,
+    sam_records,
+    sort_and_index,
 )
+from ringmark.errors import InputError
 
 HEADER = pysam.AlignmentHeader.from_references(["one", "two"], [10_000, 10_000])
 
@@ -213,3 +221,104 @@ def test_a_region_gives_its_reads_only(tmp_path: Path) -> None:
     assert [item.blocks for item in found] == [((200, 210),)]
     with pytest.raises(ValueError):
         fragments(tmp_path, reads, "forward", 0, "three")
+
+
+@pytest.mark.parametrize("value", ["unstranded", "forward", "reverse"])
+def test_strandedness_is_read_from_the_summary(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "summary.tsv"
+    path.write_text(f"library\tstrandedness\nx\t{value}\n")
+    assert library_strandedness(path) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "library\tstrandedness\n",
+        "strandedness\nauto\n",
+        "library\nx\n",
+        "strandedness\nforward\nforward\n",
+    ],
+)
+def test_a_summary_without_strandedness_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "summary.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"summary\.tsv"):
+        library_strandedness(path)
+
+
+def place(
+    start: int, strand: str, cigar: str = "50M", chrom: str = "one", **more: object
+) -> Placement:
+    return Placement(chrom, start, strand, parse_cigar(cigar), 60, 0, **more)
+
+
+def parsed(name: str, mates: Sequence[Mate]) -> list[pysam.AlignedSegment]:
+    return [
+        pysam.AlignedSegment.fromstring(line, HEADER) for line in sam_records(name, mates, "lib")
+    ]
+
+
+def test_mapping_quality_follows_from_the_number_of_places() -> None:
+    assert [mapping_quality(hits) for hits in (1, 2, 3, 4, 5, 100)] == [60, 3, 1, 1, 0, 0]
+
+
+def test_proper_pairs_point_towards_each_other() -> None:
+    assert is_proper_pair(place(100, "+"), place(300, "-"), 1000)
+    assert is_proper_pair(place(300, "-"), place(100, "+"), 1000)
+    assert is_proper_pair(place(100, "+"), place(100, "-"), 1000)
+    assert not is_proper_pair(place(300, "+"), place(100, "-"), 1000)
+    assert not is_proper_pair(place(100, "+"), place(300, "+"), 1000)
+    assert not is_proper_pair(place(100, "+"), place(300, "-", chrom="two"), 1000)
+    assert not is_proper_pair(place(100, "+"), place(3000, "-"), 1000)
+
+
+def test_records_of_a_proper_pair() -> None:
+    mates = [
+        Mate("AC" * 25, "I" * 50, (place(300, "-"),)),
+        Mate("GG" * 25, "J" * 50, (place(100, "+", "20M100N30M", rna_strand="-"),)),
+    ]
+    one, two = parsed("x", mates)
+    assert (one.flag, two.flag) == (83, 163)
+    assert (one.next_reference_start, two.next_reference_start) == (100, 300)
+    assert (one.template_length, two.template_length) == (-250, 250)
+    assert one.query_sequence == "GT" * 25
+    assert dict(two.get_tags()) == {"RG": "lib", "NH": 1, "NM": 0, "XS": "-"}
+
+
+def test_records_of_a_split_read_refer_to_each_other() -> None:
+    main, rest = place(500, "-", "30M20S"), place(100, "-", "30S20M", hits=2)
+    records = parsed("x", [Mate("A" * 50, "I" * 50, (main, rest))])
+    assert [read.flag for read in records] == [16, 16 | 2048]
+    assert records[0].get_tag("SA") == "one,101,-,30S20M,60,0;"
+    assert records[1].get_tag("SA") == "one,501,-,30M20S,60,0;"
+    assert {read.query_sequence for read in records} == {"T" * 50}
+
+
+def test_an_unmapped_mate_lies_with_the_other() -> None:
+    mates = [
+        Mate("A" * 50, "I" * 50, (place(500, "+"), place(10, "+", "30S20M", "two"))),
+        Mate("C" * 40, "*"),
+    ]
+    first, rest, second = parsed("x", mates)
+    assert (first.flag, rest.flag, second.flag) == (73, 73 | 2048, 133)
+    assert (second.reference_name, second.reference_start) == ("one", 500)
+    assert {read.next_reference_name for read in (first, rest, second)} == {"one"}
+    assert {read.next_reference_start for read in (first, rest, second)} == {500}
+    assert {read.template_length for read in (first, rest, second)} == {0}
+
+
+def test_an_unmapped_read_is_kept() -> None:
+    (read,) = parsed("x", [Mate("ACGT", "IIII")])
+    assert (read.flag, read.reference_id, read.query_sequence) == (4, -1, "ACGT")
+
+
+def test_bam_is_sorted_and_indexed_and_the_unsorted_one_removed(tmp_path: Path) -> None:
+    unsorted, output = tmp_path / "unsorted.bam", tmp_path / "out.bam"
+    with pysam.AlignmentFile(unsorted, "wb", header=HEADER) as bam:
+        bam.write(record("b", 0, 200, "10M"))
+        bam.write(record("a", 0, 100, "10M"))
+    sort_and_index(unsorted, output)
+    with pysam.AlignmentFile(output) as bam:
+        assert [read.query_name for read in bam.fetch("one")] == ["a", "b"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.bam", "out.bam.bai"]

@@ -42,7 +42,7 @@ def build_index(fasta: Path, output: Path, kmer: int, window: int, threads: int)
         n_threads=threads,
         fn_idx_out=str(temporary),
     )
-    if not aligner or not aligner.seq_names:
+    if not aligner or not any(aligner.seq(name, 0, 1) for name in aligner.seq_names):
         temporary.unlink(missing_ok=True)
         raise InputError(f"{fasta}: no genome sequence", "give the genome as FASTA")
     temporary.replace(output)

@@ -104,7 +104,7 @@ def build_index(fasta: Path, gtf: Path, output: Path, read_length: int, threads:
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
             raise InputError(
-                f"STAR could not build the index: {star_message(result.stderr + result.stdout)}",
+                f"STAR could not build the index: {star_message(result.stderr)}",
                 "correct the genome or the annotation it names",
             )
         shutil.rmtree(output, ignore_errors=True)
@@ -116,8 +116,8 @@ def build_index(fasta: Path, gtf: Path, output: Path, read_length: int, threads:
 def star_message(text: str) -> str:
     """Return STAR's own account of a failure, on one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    first = next((i for i, line in enumerate(lines) if line.startswith("EXITING")), None)
-    return " ".join(lines[-3:] if first is None else lines[first : first + 4])
+    starts = [i for i, line in enumerate(lines) if line.startswith(("EXITING", "Fatal"))]
+    return " ".join(lines[starts[0] : starts[0] + 4] if starts else lines[-3:])
 
 
 def parser() -> argparse.ArgumentParser:
