@@ -55,12 +55,12 @@ BINOMIAL_BELOW = 1e-9
 #: Dispersions at which the adjusted profile likelihood is evaluated.
 DISPERSION_GRID: Array = np.concatenate([[0.0], np.geomspace(1e-5, 0.7, 17)])
 #: Degrees of freedom, as in a scaled inverse chi-square prior, tried for the dispersions' spread.
-SPREAD_DEGREES: Array = np.array([2.0, 4.0, 7.0, 10.0, 15.0, 25.0, 50.0, np.inf])
+SPREAD_DEGREES: Array = np.array([2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 25.0, 50.0, np.inf])
 #: Common dispersion and spread are estimated on at most this many features, those with most counts.
 COMMON_FEATURES = 4000
 
 _CHUNK_ELEMENTS = 60_000
-_TOLERANCE = 1e-7
+_TOLERANCE = 1e-9
 _ITERATIONS = 60
 _ADJUSTMENT_PRIOR = 0.01
 _NO_SPREAD = 1e-6
@@ -235,7 +235,7 @@ def estimate_prior(
     the mean of the candidates ``trigamma(d / 2)``, the variance of the logarithm of a
     scaled inverse chi-square variable with d degrees of freedom, for d in `SPREAD_DEGREES`,
     each weighted by the marginal likelihood of all features at its best centre. Few
-    features leave the variance near the candidates' mean (d about 6), many features with
+    features leave the variance near the candidates' mean (d about 5), many features with
     one dispersion bring it to 0.
 
     Returns
@@ -313,11 +313,14 @@ def reference_degrees(
 ) -> Array:
     """Return the degrees of freedom of Student's t that a signed root is referred to.
 
-    The residual degrees of freedom of the feature, plus those the prior lends: were the
-    variance factor ``V = 1 + (n - 1) rho`` of the feature scaled inverse chi-square with
-    d degrees of freedom, the variance of log V would be trigamma(d / 2) (Smyth 2004, limma); the
-    prior says that it is ``spread * ((n - 1) rho / V)^2``, n being the mean total. The sum is
-    at most the degrees of freedom of all features the prior was learnt from.
+    The residual degrees of freedom of the feature, plus those the prior lends: were the variance
+    factor ``V = 1 + (n - 1) rho`` scaled inverse chi-square between features with d degrees of
+    freedom, the variance of log V would be trigamma(d / 2) (Smyth 2004, Statistical Applications in
+    Genetics and Molecular Biology 3:3). Here it is taken as ``spread * (n - 1) rho / V``, n being
+    the mean total: the spread itself where over-dispersion rules, nothing where counts vary as
+    binomial ones do. (To first order the share ``(n - 1) rho / V`` is squared; a log-normal
+    dispersion has more weight above its centre than that allows for.) The sum is at most the
+    degrees of freedom of all features the prior was learnt from.
 
     Returns
     -------
@@ -327,7 +330,7 @@ def reference_degrees(
     n = np.asarray(totals, dtype=float)
     mean = n.sum(axis=1) / np.maximum((n > 0).sum(axis=1), 1)
     excess = np.maximum(mean - 1, 0.0) * np.asarray(dispersion, dtype=float)
-    lent = 2 * _inverse_trigamma(prior.spread * (excess / (1 + excess)) ** 2)
+    lent = 2 * _inverse_trigamma(prior.spread * excess / (1 + excess))
     degrees = np.minimum(residual_degrees(totals, design) + lent, prior.degrees)
     return np.where(degrees > 10_000, np.inf, degrees)
 
@@ -357,6 +360,27 @@ def likelihood_ratio_test(
         `reference_degrees`.
     alternative
         ``two-sided``, or ``greater``: the coefficient is above 0.
+
+    Notes
+    -----
+    Share of p-values below 0.05 without any change, 3 observations against 3, totals log-normal
+    between features (sd 1) around the median, dispersions log-normal with the given sd,
+    3000 features each (standard error 0.004):
+
+    ======  ===========  ====  ============  ==============
+    median  dispersion   sd    in 3000       in 60 x 50
+    ======  ===========  ====  ============  ==============
+    8       0.01         0.5   0.057         0.052
+    8       0.05         1     0.059         0.057
+    40      0.02         0.5   0.048         0.046
+    40      0.02         1     0.048         0.051
+    40      0.0005       0     0.053         0.047
+    200     0.02         0.7   0.045         0.051
+    ======  ===========  ====  ============  ==============
+
+    Data sets of 10 features give 0.050 to 0.070. Worst where every feature has few counts (all
+    totals about 5, or 2 expected successes of 20, at dispersion 0.1): up to 0.073, of which
+    0.06 to 0.07 remain with the true dispersion, as the likelihood ratio is not chi-square there.
 
     Returns
     -------
