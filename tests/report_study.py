@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ringmark import tables
+from ringmark import regulators, tables
 
 
 def libraries(with_ip: bool = True, replicates: int = 2) -> pd.DataFrame:
@@ -203,7 +203,19 @@ def overlap() -> pd.DataFrame:
                 "reference": "12",
             }
         )
-    return pd.DataFrame(rows)
+    return regulators.OVERLAP.frame(rows)
+
+
+def enrichment() -> pd.DataFrame:
+    row = dict.fromkeys(regulators.ENRICHMENT.columns, 1)
+    return regulators.ENRICHMENT.frame([row | {"set": "writers", "odds_ratio": 2.5}])
+
+
+def axes() -> pd.DataFrame:
+    row: dict[str, object] = dict.fromkeys(regulators.AXIS_RESULTS.columns, 1)
+    row |= {"axis_id": "a1", "review": "lin2022", "location": "Table 2", "coherent": "yes"}
+    row |= {"members": "METTL3 > circA", "measured": "METTL3:+", "cancer": "lung"}
+    return regulators.AXIS_RESULTS.frame([row | {"therapy": None, "reference": "12"}])
 
 
 def write_study(folder: Path, shape: str) -> dict[str, Path]:
@@ -229,8 +241,8 @@ def write_study(folder: Path, shape: str) -> dict[str, Path]:
         "circle-differential": differential(ids, kind),
         "ratio": differential(ids, kind, ratio=True),
         "overlap": overlap(),
-        "enrichment": pd.DataFrame({"set": ["writers"], "pvalue": [0.02], "padj": [0.04]}),
-        "axes": pd.DataFrame({"axis": ["METTL3 > circA"], "verdict": ["coherent"]}),
+        "enrichment": enrichment(),
+        "axes": axes(),
         "filters": pd.DataFrame(
             {"step": ["circles"], "filter": ["fewer than 2 reads"], "removed": [7], "kept": [12]}
         ),

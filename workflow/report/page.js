@@ -66,14 +66,16 @@ function columnOf(column, index, rows) {
 
 function makeTable(element) {
   const key = element.dataset.table;
-  const { columns, rows } = JSON.parse(document.getElementById(`data-${key}`).textContent);
-  const whole = { columns: ":all", orthogonal: "export", modifier: { order: "applied" } };
+  const { columns, rows, total } = JSON.parse(document.getElementById(`data-${key}`).textContent);
+  const own = columns.flatMap((column, index) => (column.added ? [] : [index]));
+  const format = { header: (title) => title.replaceAll("<wbr>", ""), body: (value) => value };
+  const whole = { columns: own, orthogonal: "export", format };
   const buttons = [
     { extend: "copyHtml5", text: "Copy", title: null, exportOptions: whole },
     {
       extend: "csvHtml5",
       text: "Download TSV",
-      filename: key,
+      filename: rows.length < total ? `${key}_first_${rows.length}_rows` : key,
       extension: ".tsv",
       fieldSeparator: "\t",
       fieldBoundary: "",

@@ -119,8 +119,17 @@ def _canvas(height: float, width: float = WIDTH) -> tuple[Canvas, Axes]:
     return canvas, canvas.add_subplot()
 
 
+def _settle(canvas: Canvas) -> None:
+    """Lay out a canvas once and for all; saving would otherwise draw it twice."""
+    engine = canvas.get_layout_engine()
+    if engine is not None:
+        engine.execute(canvas)
+        canvas.set_layout_engine(None)
+
+
 def _finish(canvas: Canvas, name: str, alt: str) -> Figure:
     """Save a canvas as the SVG of a page."""
+    _settle(canvas)
     buffer = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     canvas.savefig(buffer, format="svg", dpi=150, metadata=metadata)
@@ -173,6 +182,10 @@ def _plain(value: float, _: int | None = None) -> str:
         if value >= size:
             return f"{value / (1e3 if letter == 'k' else size):,g}{letter}"
     return f"{value:,.0f}" if value >= 10 else f"{value:g}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _logarithmic(axis: Axis, low: float, high: float) -> None:
@@ -241,7 +254,7 @@ def _histogram(
     median = float(np.median(values))
     axes.axvline(median, color=VERMILION, linewidth=1.4)
     axes.annotate(
-        f"median {median:,.3g}{unit}",
+        f"median {_three_digits(median)}{unit}",
         (median, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(4, 2),
@@ -256,7 +269,8 @@ def _histogram(
     axes.grid(axis="y")
     alt = (
         f"Histogram of {axis.lower()} of {len(values):,} {what.lower()}: "
-        f"median {median:,.3g}{unit}, smallest {values.min():,.3g}, largest {values.max():,.3g}."
+        f"median {_three_digits(median)}{unit}, smallest {_three_digits(values.min())}, "
+        f"largest {_three_digits(values.max())}."
     )
     return _finish(canvas, name, alt)
 
@@ -395,11 +409,11 @@ def library_components(
             zorder=3,
         )
     axes.margins(0.16)
-    _place_labels(canvas, axes, scores.to_numpy(), list(scores.index))
     axes.set_xlabel(f"PC1, {shares[0]:.0%} of variance")
     axes.set_ylabel(f"PC2, {shares[1]:.0%} of variance")
     axes.grid()
     _legend_above(axes, 2)
+    _place_labels(canvas, axes, scores.to_numpy(), list(scores.index))
     alt = "Principal components of the libraries' gene counts: " + "; ".join(
         f"{library} at {row.PC1:.2g}, {row.PC2:.2g}" for library, row in scores.iterrows()
     )
@@ -765,12 +779,14 @@ def _place_labels(
 ) -> None:
     """Write labels beside their points, first come first placed, none over another.
 
+    To be called last: it fixes the layout.
+
     Parameters
     ----------
     points
         Shape (labels, 2), data coordinates.
     """
-    canvas.draw_without_rendering()
+    _settle(canvas)
     frame = axes.get_window_extent()
     taken: list[Bbox] = []
     offsets = [(5, 4, "left"), (-5, 4, "right"), (5, -11, "left"), (-5, -11, "right")]
@@ -916,7 +932,7 @@ def ma_plot(table: pd.DataFrame, comparison: Comparison) -> Figure | None:
     canvas, axes = _canvas(3.5)
     _logarithmic(axes.xaxis, drawn["baseMean"].min(), drawn["baseMean"].max())
     axes.axhline(0, color=MUTED, linewidth=0.8)
-    axes.set_xlabel("Mean of normalised counts")
+    axes.set_xlabel("Mean count")
     axes.set_ylabel(f"log2 {comparison.axis}")
     _draw_changes(canvas, axes, drawn, "baseMean", "log2FoldChange", comparison)
     alt = f"Fold change against mean count of {_count_sentence(drawn, comparison)}."

@@ -14,12 +14,22 @@ from typing import Any
 
 import pandas as pd
 
-from ringmark import figures, tables
+from ringmark import figures, regulators, tables
 from ringmark.figures import Comparison, Figure
 from ringmark.study import Contrast
 from ringmark.tables import Table
 
-#: Tables with fixed columns that the report reads.
+#: Filter logs: what each filter of a step removed and kept.
+FILTERS = Table(
+    "filter log",
+    {
+        "step": tables.STRING,
+        "filter": tables.STRING,
+        "removed": tables.INTEGER,
+        "kept": tables.INTEGER,
+    },
+)
+#: Tables that the report reads.
 SCHEMAS: dict[str, Table] = {
     "libraries": tables.LIBRARIES,
     "circles": tables.CIRCLES,
@@ -31,11 +41,13 @@ SCHEMAS: dict[str, Table] = {
     "ratio": tables.CIRCLE_RATIO,
     "methylation": tables.DIFFERENTIAL,
     "circle_methylation": tables.DIFFERENTIAL,
+    "overlap": regulators.OVERLAP,
+    "enrichment": regulators.ENRICHMENT,
+    "axes": regulators.AXIS_RESULTS,
+    "filters": FILTERS,
 }
 #: Count matrices: first column the id, then one column a library.
 MATRICES = ("bsj_counts", "linear_counts", "ip_counts", "input_counts", "gene_counts")
-#: Tables whose columns other programs define.
-FREE_TABLES = ("overlap", "enrichment", "axes", "filters")
 NEEDS_IP = frozenset({"peaks", "quality", "circle_m6a", "methylation", "circle_methylation"})
 
 NO_IP = "This study has no immunoprecipitated libraries, so m6A was not measured."
@@ -91,7 +103,7 @@ class Evidence:
     Attributes
     ----------
     tables
-        Key (see `SCHEMAS`, `MATRICES`, `FREE_TABLES`) to table; absent keys were not computed.
+        Key (see `SCHEMAS`, `MATRICES`) to table; absent keys were not computed.
     links
         Key to the address of the full table, relative to the page.
     contrast
@@ -148,12 +160,23 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table of the page; ``kind`` is ``text``, ``integer`` or ``number``."""
+    """One column of a table of the page.
+
+    Attributes
+    ----------
+    kind
+        ``text``, ``integer`` or ``number``.
+    shown
+        Whether it is visible before the reader asks for it.
+    added
+        Whether the page added it to help reading; a download leaves it out.
+    """
 
     name: str
     kind: str
     description: str
     shown: bool = True
+    added: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,7 +205,9 @@ class TableView:
         """Columns and rows as JSON that may stand inside a ``<script>`` element."""
         columns = [vars(column) for column in self.columns]
         text = json.dumps(
-            {"columns": columns, "rows": self.rows}, ensure_ascii=False, separators=(",", ":")
+            {"columns": columns, "rows": self.rows, "total": self.total},
+            ensure_ascii=False,
+            separators=(",", ":"),
         )
         return text.replace("<", "\\u003c").replace("\u2028", " ").replace("\u2029", " ")
 
@@ -476,6 +501,7 @@ def table_view(
     title: str,
     frame: pd.DataFrame,
     hidden: Iterable[str] = (),
+    added: Iterable[str] = (),
 ) -> TableView:
     """Prepare a table for the page, with as many rows as its share of the page allows.
 
@@ -485,11 +511,13 @@ def table_view(
         Rows, most important first.
     hidden
         Columns that are shown on demand only.
+    added
+        Columns that the file does not have.
     """
-    hidden = frozenset(hidden)
+    hidden, added = frozenset(hidden), frozenset(added)
     kinds = {name: _column_kind(frame[name]) for name in frame.columns}
     columns = tuple(
-        Column(name, kinds[name], describe(evidence, key, name), name not in hidden)
+        Column(name, kinds[name], describe(evidence, key, name), name not in hidden, name in added)
         for name in frame.columns
     )
     cells = [_cells(frame[name], kinds[name]) for name in frame.columns]
@@ -569,7 +597,8 @@ def study_section(evidence: Evidence) -> Section:
             f"Every fold change is {evidence.contrast.test} over {evidence.contrast.reference} "
             f"({factor}): positive means higher in the {evidence.contrast.test} samples."
         )
-    view = table_view(evidence, "libraries", "All libraries", sheet)
+    hidden = ("layout", "read_length", "strandedness_declared")
+    view = table_view(evidence, "libraries", "All libraries", sheet, hidden)
     parts = [Part(paragraphs=paragraphs, static=design_table(evidence)), Part(views=[view])]
     return _section(evidence, "study", parts)
 
@@ -657,6 +686,8 @@ def peaks_section(evidence: Evidence) -> Section:
     parts = []
     quality = evidence.get("quality")
     if quality is not None and len(quality):
+        hidden = ("sample", "condition", "input_library", "drach_rate_background")
+        more = (*hidden, "drach_pvalue", "reason")
         counted = quality["verdict"].value_counts()
         listed = ", ".join(f"{n} {name}" for name, n in counted.items())
         parts.append(
@@ -672,7 +703,7 @@ def peaks_section(evidence: Evidence) -> Section:
                     ],
                 ),
                 _illustrations(evidence, [figures.pair_quality(quality)]),
-                [table_view(evidence, "quality", "Quality of each pair", quality, ("reason",))],
+                [table_view(evidence, "quality", "Quality of each pair", quality, more)],
             )
         )
     parts.append(_peaks_part(evidence))
@@ -739,7 +770,11 @@ def circle_m6a_section(evidence: Evidence) -> Section:
         illustrations=_illustrations(
             evidence, [figures.circle_tiers(table), figures.junction_reads(table)]
         ),
-        views=[table_view(evidence, "circle_m6a", "Every circle and condition", order, hidden)],
+        views=[
+            table_view(
+                evidence, "circle_m6a", "Every circle and condition", order, hidden, ["gene_name"]
+            )
+        ],
     )
     return _section(evidence, anchor, [part])
 
@@ -790,13 +825,13 @@ def regulators_section(evidence: Evidence) -> Section:
         place = {name: number for number, name in enumerate(VERDICTS)}
         order = overlap["verdict"].str.replace("_", " ").map(place).fillna(len(place))
         ordered = overlap.assign(_place=order).sort_values(["_place", "padj"], kind="stable")
-        hidden = ("claim_id", "entity_type", "match", "pvalue", "reference", "location", "therapy")
+        hidden = ("claim_id", "entity_type", "symbol", "match", "pvalue", "reference")
         view = table_view(
             evidence,
             "overlap",
             "Reviewed claims and what was measured",
             ordered.drop(columns="_place"),
-            hidden,
+            (*hidden, "location", "cancer", "therapy"),
         )
         parts.append(
             Part(
@@ -807,14 +842,23 @@ def regulators_section(evidence: Evidence) -> Section:
                 [view],
             )
         )
-    for key, title, nothing in (
-        ("enrichment", "Sets of regulators", "No set of regulators could be tested."),
-        ("axes", "Axes", "No reviewed axis could be followed in this study."),
-    ):
+    review_place = ("review", "location", "cancer", "therapy", "reference")
+    more: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+        (
+            "enrichment",
+            "Sets of regulators",
+            "No set of regulators could be tested.",
+            ("size", "sign_pvalue", "rank_pvalue"),
+        ),
+        ("axes", "Axes", "No reviewed axis could be followed.", review_place),
+    )
+    for key, title, nothing, less in more:
         table = evidence.get(key)
         if table is None:
             continue
-        views = [table_view(evidence, key, title, table)] if len(table) else []
+        views = (
+            [table_view(evidence, key, f"All {title.lower()}", table, less)] if len(table) else []
+        )
         parts.append(Part(title, [] if views else [nothing], views=views))
     return _section(evidence, "regulators", parts)
 
