@@ -39,6 +39,7 @@ rule count_genes:
             --bam {input.bam:q} \
             --gtf {input.annotation:q} \
             --summary {input.summary:q} \
+            --library {wildcards.library:q} \
             {params.star:q} \
             --output {output.counts:q} \
             2>{log:q}
@@ -49,6 +50,7 @@ rule merge_gene_counts:
     input:
         script=f"{SCRIPTS}/merge_gene_counts.py",
         counts=collect("results/expression/libraries/{library}.tsv", library=LIBRARIES),
+        annotation="results/reference/transcripts.tsv",
     output:
         matrix="results/expression/gene_counts.tsv",
     log:
@@ -65,6 +67,7 @@ rule merge_gene_counts:
         r"""
         python {input.script:q} \
             --counts {input.counts:q} \
+            --annotation {input.annotation:q} \
             --output {output.matrix:q} \
             2>{log:q}
         """

@@ -116,13 +116,14 @@ rule write_provenance:
         runtime=120,
     params:
         digest=DIGEST,
+        files=[part for place in INPUT_FILES for part in ("--input", place)],
         config=json.dumps(config, sort_keys=True),
         aligner=ALIGNER,
         commit=COMMIT,
     shell:
         r"""
         python {input.script:q} \
-            --input {input.files:q} \
+            {params.files:q} \
             --config {params.config:q} \
             --aligner {params.aligner:q} \
             --commit {params.commit:q} \

@@ -60,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the table of libraries."""
     arguments = parser().parse_args(argv)
     summaries = pd.concat(
-        [pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["NA"]) for path in arguments.summaries]
+        [
+            pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["NA"])
+            for path in arguments.summaries
+        ]
     )
     LIBRARIES.write(join(study_from(arguments), summaries), arguments.output)
 

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import pysam
 
-from ringmark.alignments import STRANDEDNESSES, iterate_fragments
+from ringmark.alignments import iterate_fragments, library_strandedness
 from ringmark.annotation import Annotation
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage, count_fragments
 from ringmark.errors import InputError, program
-from ringmark.tables import LIBRARIES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,27 +44,6 @@ def parser() -> argparse.ArgumentParser:
         "--bin-width", type=int, default=BIN_WIDTH, help="nucleotides (default %(default)s)"
     )
     return command
-
-
-def strandedness_of(summary: Path) -> str:
-    """Return the strandedness that the summary of one library gives.
-
-    Raises
-    ------
-    InputError
-        If there is not one row, or its strandedness is not resolved.
-    """
-    table = LIBRARIES.read(summary)
-    if len(table) != 1:
-        raise InputError(
-            f"{summary}: {len(table)} rows, not one", "give the summary of the library of the BAM"
-        )
-    value = str(table["strandedness"].iloc[0])
-    if value not in STRANDEDNESSES:
-        raise InputError(
-            f"{summary}, row 2: strandedness {value!r}", f"it is one of {', '.join(STRANDEDNESSES)}"
-        )
-    return value
 
 
 def layout_of(annotation: Path, width: int) -> BinLayout:
@@ -106,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser().parse_args(argv)
     layout = layout_of(options.annotation, options.bin_width)
     coverage = count_bam(
-        options.bam, layout, strandedness_of(options.summary), options.min_mapping_quality
+        options.bam, layout, library_strandedness(options.summary), options.min_mapping_quality
     )
     coverage.save(options.output)
     print(
