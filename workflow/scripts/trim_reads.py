@@ -18,8 +18,8 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -49,13 +49,17 @@ class Feeder:
     problem: str | None = None
 
     def run(self, pipe: int) -> None:
-        """Write all files to the pipe, then close it."""
-        # The pipe closes early where cutadapt has failed; its own message is shown then.
-        with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as handle:
+        """Write all files to the pipe, then close it.
+
+        Where cutadapt has given up the files are still read to their end: what is wrong with them
+        says more than its message.
+        """
+        with os.fdopen(pipe, "wb", buffering=0) as handle:
+            open_end = True
             for path in self.files:
                 self.lines.append(0)
                 for chunk in self._chunks(path):
-                    handle.write(chunk)
+                    open_end = open_end and _write(handle, chunk)
 
     def _chunks(self, path: Path) -> Iterator[bytes]:
         last = b"\n"
@@ -66,8 +70,6 @@ class Feeder:
                     last = chunk
                     yield chunk
         except (EOFError, zlib.error, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
             self.problem = f"{path}: cannot be read to its end: {error}"
             return
         if not last.endswith(b"\n"):
@@ -75,6 +77,17 @@ class Feeder:
             yield b"\n"
         if self.lines[-1] % 4:
             self.problem = f"{path}: {self.lines[-1]} lines, not four a read"
+
+
+def _write(handle: RawIOBase, chunk: bytes) -> bool:
+    """Write all of a chunk; ``False`` where nobody reads any more."""
+    rest = memoryview(chunk)
+    try:
+        while rest:
+            rest = rest[handle.write(rest) or 0 :]
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def open_reads(path: Path) -> BinaryIO:
@@ -175,7 +188,7 @@ def _check_run(feeders: Sequence[Feeder], code: int, text: str) -> None:
         for first, second, reads_1, reads_2 in zip(
             one.files, two.files, one.lines, two.lines, strict=False
         ):
-            if reads_1 != reads_2 and code == 0:
+            if reads_1 != reads_2:
                 problems.append(f"{first} has {reads_1 // 4} reads, {second} has {reads_2 // 4}")
     if not problems and code:
         names = ", ".join(str(path) for feeder in feeders for path in feeder.files)
