@@ -5,7 +5,8 @@ library. A fragment covers the union of its mates' aligned blocks once; introns 
 between the mates are not covered. Alignments of mapping quality under 10 are left out. Of an
 unstranded library all coverage is in the plus track, and the minus track is valid and empty.
 
-Contigs are read one after the other, so that memory grows with the blocks of one contig only.
+The BAM is read twice, first to count its fragments, then contig by contig, so that memory grows
+with the blocks of one contig only.
 """
 
 from __future__ import annotations

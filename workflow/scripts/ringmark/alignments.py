@@ -11,7 +11,8 @@ The BAM contract, whichever aligner ran:
   point towards each other and are no further apart than an intron may be long;
 - a split read is one primary and one or more supplementary records (0x800). Each carries an ``SA``
   tag that lists the others (``rname,pos,strand,CIGAR,mapQ,NM;``, 1-based position), the primary
-  first. Clips are soft in all of them, so that each record holds the whole read;
+  first. Clips are soft in all of them, so that each record holds the whole read. The aligned parts
+  may share bases of the read where the sequence at both ends of the junction is the same;
 - there are no secondary records: of equally good places one is chosen, ``NH`` says how many there
   were;
 - a spliced record has ``XS:A:+`` or ``XS:A:-``, the strand of the RNA by the splice signal of its
