@@ -225,11 +225,15 @@ def compare_expression(
     """
     yardstick = counts if normalisation_counts is None else normalisation_counts
     available = [name for name in counts.columns if name in set(yardstick.columns)]
-    names = build_design(study, study.inputs, available, source).names
-    factors = size_factors(yardstick[list(names)])
-    design = build_design(study, study.inputs, factors.dropna().index, source)
+    design = build_design(study, study.inputs, available, source)
+    counted = (yardstick[list(design.names)] > 0).any()
+    if not counted.any():
+        table = _empty_results(counts.index)
+        return Result(table, (*design.notes, "no library has counts to normalise by: no result"))
+    # a library without any count would leave no feature to take ratios of
+    design = build_design(study, study.inputs, counted.index[counted], source)
+    factors = size_factors(yardstick[list(design.names)])
     chosen = counts[list(design.names)]
-    factors = factors[list(design.names)]
     if design.residual_degrees:
         table, notes = _wald_test(chosen, factors, design)
     else:
