@@ -136,6 +136,13 @@ def test_a_volcano_needs_a_p_value_and_an_ma_plot_does_not():
     assert figures.ma_plot(table, COMPARISON) is not None
 
 
+def test_infinite_fold_changes_are_left_out():
+    table = study.differential(["G001", "G002", "G003"])
+    table.loc[0, "log2FoldChange"] = np.inf
+    assert "2 genes" in figures.volcano(table, COMPARISON).alt
+    assert "2 genes" in figures.ma_plot(table, COMPARISON).alt
+
+
 def test_a_p_value_of_zero_is_drawn():
     table = study.differential(["G001", "G002"])
     table.loc[0, ["pvalue", "padj"]] = 0.0

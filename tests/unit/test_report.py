@@ -115,9 +115,18 @@ def test_decided_claims_come_contradicted_first():
     assert table.rows[0][3] == "up"
 
 
+def test_claims_on_one_entity_share_a_row():
+    overlap = pd.concat([study.overlap()] * 5, ignore_index=True)
+    overlap["location"] = [f"Table {place}" for place in range(len(overlap))]
+    table = report.decided_claims(evidence(overlap=overlap), most=3)
+    assert len(table.rows) == 3
+    assert table.rows[0][-1] == "lin2022, Table 2; lin2022, Table 9; lin2022, Table 16 and 2 more"
+    assert "first 3 of 4" in table.caption
+
+
 @pytest.mark.parametrize(
     ("value", "sign"),
-    [(1, 1), (-1.0, -1), ("+", 1), ("down", -1), ("−", -1), (None, 0), (np.nan, 0), ("odd", 0)],
+    [(1, 1), (-1.0, -1), (0, 0), (None, 0), (np.nan, 0), (pd.NA, 0)],
 )
 def test_signs(value, sign):
     assert report._sign(value) == sign
@@ -208,6 +217,12 @@ def test_table_view_is_cut_to_its_share_of_the_page():
     assert len(json.dumps(view.rows)) < 6_000
 
 
+def test_infinite_numbers_become_text():
+    frame = pd.DataFrame({"odds_ratio": [np.inf, -np.inf, np.nan, 1.5]})
+    view = report.table_view(evidence(), "enrichment", "Sets", frame)
+    assert json.loads(view.json)["rows"] == [["inf"], ["-inf"], [None], [1.5]]
+
+
 def test_data_cannot_end_its_script_element():
     frame = pd.DataFrame({"entity": ["</script><b>"]})
     view = report.table_view(evidence(), "overlap", "Claims", frame)
@@ -235,6 +250,8 @@ def test_words_for_numbers():
     assert report.count_of(1200, "gene") == "1,200 genes"
     assert report.signed(-1.234) == "−1.23"
     assert report.signed(np.nan) == "NA"
+    assert report.number_range(pd.Series([5500, 5500])) == "5,500"
+    assert report.number_range(pd.Series([900, 5500])) == "900 to 5,500"
     assert report.probability(0.0123) == "0.012"
 
 

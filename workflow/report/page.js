@@ -30,7 +30,11 @@ function renderer(kind) {
   return (value, use) => {
     if (use === "export") {
       if (value === null) return "NA";
-      return kind === "number" ? sixDigits(value) : String(value);
+      return typeof value === "number" && kind === "number" ? sixDigits(value) : String(value);
+    }
+    if (value === "inf" || value === "-inf") {
+      if (use === "sort" || use === "type") return value === "inf" ? Infinity : -Infinity;
+      return value === "inf" ? "∞" : "−∞";
     }
     if (use === "sort" || use === "type") {
       if (value !== null) return value;

@@ -434,7 +434,6 @@ def library_correlation(counts: pd.DataFrame) -> Figure | None:
     shades = LinearSegmentedColormap.from_list("agreement", ["#f4f8fb", SKY, BLUE, "#00324f"])
     low = min(float(matrix.min()), 0.9)
     picture = axes.pcolormesh(matrix, cmap=shades, vmin=low, vmax=1, edgecolors="none")
-    axes.set_aspect("equal")
     axes.set_xticks(
         np.arange(len(names)) + 0.5, names, rotation=60, ha="right", rotation_mode="anchor"
     )
@@ -849,12 +848,16 @@ def classes(table: pd.DataFrame, alpha: float) -> pd.Series:
 
 
 def _labelled(table: pd.DataFrame, comparison: Comparison, most: int = 12) -> pd.DataFrame:
-    """Choose the rows to name: those in reviews first, then the most changed."""
+    """Choose the rows to name: changed ones of reviews, the most changed, others of reviews."""
     ranked = table.sort_values(["padj", "pvalue", "log2FoldChange"], kind="stable")
     reviewed = ranked["id"].isin(comparison.reviewed)
     changed = ranked["kind"] != "same"
     return pd.concat(
-        [ranked[reviewed & changed], ranked[reviewed & ~changed], ranked[~reviewed & changed][:5]]
+        [
+            ranked[reviewed & changed],
+            ranked[~reviewed & changed][:5],
+            ranked[reviewed & ~changed][:4],
+        ]
     )[:most]
 
 
@@ -894,6 +897,11 @@ def _draw_changes(
     _place_labels(canvas, axes, named[[x, y]].to_numpy(dtype=float), names)
 
 
+def _finite(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return a copy of the rows whose values in the columns are neither missing nor infinite."""
+    return table[np.isfinite(table[columns].to_numpy(dtype=float)).all(axis=1)].copy()
+
+
 def _count_sentence(table: pd.DataFrame, comparison: Comparison) -> str:
     up, down = (int((table["kind"] == kind).sum()) for kind in ("up", "down"))
     return (
@@ -905,7 +913,7 @@ def _count_sentence(table: pd.DataFrame, comparison: Comparison) -> str:
 @_styled
 def volcano(table: pd.DataFrame, comparison: Comparison) -> Figure | None:
     """Draw fold change against p-value; nothing where no p-value could be computed."""
-    drawn = table.dropna(subset=["log2FoldChange", "pvalue"]).copy()
+    drawn = _finite(table, ["log2FoldChange", "pvalue"])
     if drawn.empty:
         return None
     drawn["kind"] = classes(drawn, comparison.alpha)
@@ -924,7 +932,7 @@ def volcano(table: pd.DataFrame, comparison: Comparison) -> Figure | None:
 @_styled
 def ma_plot(table: pd.DataFrame, comparison: Comparison) -> Figure | None:
     """Draw fold change against mean count."""
-    drawn = table.dropna(subset=["log2FoldChange", "baseMean"])
+    drawn = _finite(table, ["log2FoldChange", "baseMean"])
     drawn = drawn[drawn["baseMean"] > 0].copy()
     if drawn.empty:
         return None

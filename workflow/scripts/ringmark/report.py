@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ringmark import figures, regulators, tables
@@ -208,6 +209,7 @@ class TableView:
             {"columns": columns, "rows": self.rows, "total": self.total},
             ensure_ascii=False,
             separators=(",", ":"),
+            allow_nan=False,
         )
         return text.replace("<", "\\u003c").replace("\u2028", " ").replace("\u2029", " ")
 
@@ -312,6 +314,12 @@ def count_of(number: int, singular: str, plural: str | None = None) -> str:
     """Write a number with its noun: ``no circles``, ``1 circle``, ``1,200 circles``."""
     noun = singular if number == 1 else plural or f"{singular}s"
     return f"{number:,} {noun}" if number else f"no {noun}"
+
+
+def number_range(values: pd.Series) -> str:
+    """Write smallest and largest of whole numbers, or the one they all are."""
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def signed(value: float | None) -> str:
@@ -484,13 +492,17 @@ def _column_kind(values: pd.Series) -> str:
 
 
 def _cells(values: pd.Series, kind: str) -> list[Any]:
-    """Return the values of a column as JSON has them, numbers with six significant digits."""
+    """Return the values of a column as JSON has them, numbers with six significant digits.
+
+    JSON has no infinity: an infinite number becomes the text ``inf`` or ``-inf``, as in the file.
+    """
     missing = values.isna()
     if kind == "integer":
         return [None if gap else int(item) for item, gap in zip(values, missing, strict=True)]
     if kind == "number":
         return [
-            None if gap else float(f"{item:.6g}") for item, gap in zip(values, missing, strict=True)
+            None if gap else float(f"{item:.6g}") if np.isfinite(item) else f"{item:g}"
+            for item, gap in zip(values, missing, strict=True)
         ]
     return [None if gap else str(item) for item, gap in zip(values, missing, strict=True)]
 
@@ -610,8 +622,7 @@ def reads_section(evidence: Evidence) -> Section:
     reads = sheet["reads"].dropna()
     if len(reads):
         paragraphs.append(
-            f"Libraries have {int(reads.min()):,} to {int(reads.max()):,} reads "
-            f"({int(reads.sum()):,} in all)."
+            f"Libraries have {number_range(reads)} reads ({int(reads.sum()):,} in all)."
         )
     usable = sheet["usable_fraction"].dropna()
     if len(usable):
@@ -831,7 +842,7 @@ def regulators_section(evidence: Evidence) -> Section:
             "overlap",
             "Reviewed claims and what was measured",
             ordered.drop(columns="_place"),
-            (*hidden, "location", "cancer", "therapy"),
+            (*hidden, "matched_feature", "cancer", "therapy"),
         )
         parts.append(
             Part(
@@ -1036,7 +1047,10 @@ def extreme_sentences(evidence: Evidence) -> list[str]:
 
 
 def decided_claims(evidence: Evidence, most: int = 20) -> StaticTable | None:
-    """List the reviewed claims that the study contradicts or confirms."""
+    """List what the study says against or for reviewed claims, one row a measured entity.
+
+    Claims of the same entity, direction and comparison share a row, which says where they stand.
+    """
     overlap = evidence.get("overlap")
     if overlap is None or overlap.empty:
         return None
@@ -1045,36 +1059,36 @@ def decided_claims(evidence: Evidence, most: int = 20) -> StaticTable | None:
         return None
     place = decided["verdict"].map({"contradicted": 0, "confirmed": 1})
     ordered = decided.assign(_place=place).sort_values(["_place", "padj"], kind="stable")
-    rows = [
-        [
-            word(row.verdict),
-            word(row.entity),
-            word(row.comparison).replace("_", " "),
-            {1: "up", -1: "down"}.get(_sign(row.expected_sign), "–"),
-            f"{signed(row.log2FoldChange)} ({probability(row.padj)})",
-            f"{word(row.review)}, {word(row.location)}",
-        ]
-        for row in ordered[:most].itertuples()
-    ]
-    caption = "Reviewed claims that this study contradicts or confirms"
-    if len(ordered) > most:
-        caption += f" (first {most} of {len(ordered):,}; all are under Regulators)"
-    header = ["Verdict", "Entity", "Comparison", "Reviewed", "Measured log2 (padj)", "Where"]
+    keys = ["verdict", "entity", "comparison", "matched_feature", "expected_sign"]
+    grouped = [group for _, group in ordered.groupby(keys, sort=False, dropna=False)]
+    rows = [_claim_row(group) for group in grouped[:most]]
+    caption = "What this study contradicts or confirms of the reviews"
+    if len(grouped) > most:
+        caption += f" (first {most} of {len(grouped):,}; all are under Reviewed regulators)"
+    header = ["Verdict", "Entity", "Comparison", "Reviewed", "Measured log2 (padj)", "Claimed in"]
     return StaticTable(caption, header, rows)
 
 
-def _sign(value: object) -> int:
-    """Return the sign of a cell that may be a number, ``+``, ``up`` ... or missing."""
-    text = "" if pd.isna(value) else str(value).strip()
-    if text in {"+", "up"}:
-        return 1
-    if text in {"-", "−", "down"}:
-        return -1
-    try:
-        number = float(text)
-    except ValueError:
-        return 0
-    return (number > 0) - (number < 0)
+def _claim_row(group: pd.DataFrame, most: int = 3) -> list[str]:
+    """Return the cells of claims that share entity, comparison and measurement."""
+    row = group.iloc[0]
+    places = (group["review"].fillna("?") + ", " + group["location"].fillna("?")).unique()
+    where = "; ".join(places[:most])
+    if len(places) > most:
+        where += f" and {len(places) - most} more"
+    return [
+        word(row["verdict"]),
+        word(row["entity"]),
+        word(row["comparison"]).replace("_", " "),
+        {1: "up", -1: "down"}.get(_sign(row["expected_sign"]), "–"),
+        f"{signed(row['log2FoldChange'])} ({probability(row['padj'])})",
+        where,
+    ]
+
+
+def _sign(value: Any) -> int:
+    """Return the sign of a number, 0 where it is missing."""
+    return 0 if pd.isna(value) else int(np.sign(value))
 
 
 def answer_sentences(evidence: Evidence) -> list[str]:
