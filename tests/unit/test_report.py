@@ -70,6 +70,14 @@ def test_a_study_without_ip_says_so_for_m6a_only():
     assert report.NO_IP in report.answer_sentences(plain)
 
 
+def test_immunoprecipitation_of_one_condition_says_so():
+    sheet = study.libraries()
+    sheet = sheet[(sheet["assay"] == "input") | (sheet["condition"] == "resistant")]
+    found = evidence(libraries=sheet)
+    assert report.change_sentence(found, report.KINDS[3]) == report.ONE_SIDED_IP
+    assert found.absence("peaks") == report.NOT_COMPUTED
+
+
 def test_m6a_tables_are_ignored_without_ip_libraries():
     plain = evidence(
         libraries=study.libraries(with_ip=False), methylation=tables.DIFFERENTIAL.empty()

@@ -51,7 +51,10 @@ SCHEMAS: dict[str, Table] = {
 MATRICES = ("bsj_counts", "linear_counts", "ip_counts", "input_counts", "gene_counts")
 NEEDS_IP = frozenset({"peaks", "quality", "circle_m6a", "methylation", "circle_methylation"})
 
+COMPARED_IP = frozenset({"methylation", "circle_methylation"})
+
 NO_IP = "This study has no immunoprecipitated libraries, so m6A was not measured."
+ONE_SIDED_IP = "Only one condition has immunoprecipitated libraries, so m6A was not compared between conditions."
 NOT_COMPUTED = "Not computed: this run made no table for this part."
 EXPLORATORY = (
     "Exploratory fold changes, no p-values: without replicates there is no variance to test "
@@ -156,7 +159,13 @@ class Evidence:
 
     def absence(self, key: str) -> str:
         """Say why a part is not on the page."""
-        return NO_IP if key in NEEDS_IP and not self.has_ip else NOT_COMPUTED
+        if key not in NEEDS_IP:
+            return NOT_COMPUTED
+        if not self.has_ip:
+            return NO_IP
+        immunoprecipitated = self.libraries.loc[self.libraries["assay"] == "ip", "condition"]
+        one_sided = key in COMPARED_IP and immunoprecipitated.nunique() == 1
+        return ONE_SIDED_IP if one_sided else NOT_COMPUTED
 
 
 @dataclass(frozen=True)
