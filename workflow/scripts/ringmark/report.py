@@ -54,7 +54,7 @@ NEEDS_IP = frozenset({"peaks", "quality", "circle_m6a", "methylation", "circle_m
 COMPARED_IP = frozenset({"methylation", "circle_methylation"})
 
 NO_IP = "This study has no immunoprecipitated libraries, so m6A was not measured."
-ONE_SIDED_IP = "Only one condition has immunoprecipitated libraries, so m6A was not compared between conditions."
+ONE_SIDED_IP = "Only one condition has immunoprecipitated libraries, so m6A was not compared."
 NOT_COMPUTED = "Not computed: this run made no table for this part."
 EXPLORATORY = (
     "Exploratory fold changes, no p-values: without replicates there is no variance to test "
