@@ -5,14 +5,13 @@ PYTHON ?= python3
 CORES ?= 2
 BIN = .venv/bin
 
-.PHONY: help demo test lint lock benchmark clean
+.PHONY: help demo test lint lock clean
 
 help:
-	@echo "make demo       run the embedded study to a report"
-	@echo "make test       lint, type check and every test"
-	@echo "make lint       lint and type check alone"
-	@echo "make lock       renew requirements.lock"
-	@echo "make benchmark  accuracy and speed on simulated and real data (slow)"
+	@echo "make demo   run the embedded study to a report"
+	@echo "make test   lint, type check and every test"
+	@echo "make lint   lint and type check alone"
+	@echo "make lock   renew requirements.lock"
 
 # made whole or not at all, and again when the lock changes
 .venv/installed: requirements.lock
@@ -30,7 +29,7 @@ demo: .venv/installed
 	@echo "The report is $(CURDIR)/results/report/index.html"
 
 test: .venv/installed lint
-	$(BIN)/pytest -n $(CORES) --dist worksteal
+	$(BIN)/pytest -n $(CORES) --dist loadgroup
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -42,9 +41,6 @@ lint: .venv/installed
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --quiet --group dev --output-file requirements.lock pyproject.toml
-
-benchmark: .venv/installed
-	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf .venv results .snakemake

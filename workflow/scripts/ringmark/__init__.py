@@ -1,10 +1,11 @@
 """Library of Ringmark: circular RNAs and m6A from reads to an answer.
 
-A module imports only from the floors below its own:
+A module imports only from the floors below its own, and from what stands left of it on the same:
 
 0. ``errors``, ``tables``, ``intervals``, ``sequence``
 1. ``study``, ``annotation``, ``alignments``, ``betabinomial``
-2. ``backsplice``, ``circles``, ``bins``, ``peaks``, ``simulate``
+2. ``backsplice``, ``circles`` · ``bins``, ``background``, ``summits``, ``peaks``, ``ip_quality`` ·
+   ``simulate`` and its parts
 3. ``enrichment``, ``differential``, ``regulators``
 4. ``figures``, ``report``
 
