@@ -100,6 +100,39 @@ def test_gap_longer_than_a_fragment_stays_open():
     assert coverage.gene_totals.tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    "strandedness, strand, steps",
+    [
+        ("forward", "+", range(20, 40)),
+        ("reverse", "+", range(6, 26)),
+        ("unstranded", "+", range(20, 40)),
+        ("unstranded", "-", range(6, 26)),
+    ],
+)
+def test_single_reads_are_extended_in_their_direction(strandedness, strand, steps):
+    layout = layout_of(gene("A", "+", (0, 600)))
+    read = fragment((100, 130), strand=strand)
+    coverage = count_fragments([read], layout, strandedness, extension=100)
+    assert np.flatnonzero(coverage.steps()).tolist() == list(steps)
+    assert coverage.lengths[100] == 1
+
+
+def test_extension_runs_along_the_spliced_rna_and_ends_with_it():
+    layout = layout_of(gene("A", "-", (100, 160), (300, 390)))
+    inwards = fragment((310, 340), strand="-")
+    coverage = count_fragments([inwards], layout, "forward", extension=60)
+    assert np.flatnonzero(coverage.steps()).tolist() == list(range(10, 22))
+    outwards = fragment((110, 140), strand="-")
+    coverage = count_fragments([outwards], layout, "forward", extension=60)
+    assert np.flatnonzero(coverage.steps()).tolist() == list(range(22, 30))
+
+
+def test_long_reads_are_not_shortened_by_extension():
+    layout = layout_of(gene("A", "+", (0, 600)))
+    read = fragment((100, 180))
+    assert count_fragments([read], layout, "forward", extension=50).lengths[80] == 1
+
+
 def test_skipped_exon_is_not_covered():
     cassette = gene("A", "+", (0, 100), (200, 300), (400, 500))
     skipping = fragment((60, 100), (400, 440), introns=[(100, 400)])
@@ -137,7 +170,8 @@ def test_mostly_intronic_fragments_are_not_counted(blocks, counted):
 def test_strand_decides_between_overlapping_genes():
     layout = layout_of(gene("A", "+", (0, 100)), gene("B", "-", (0, 100)))
     reads = [fragment((10, 40), strand="-"), fragment((10, 40), strand="-")]
-    assert count_fragments(reads, layout).gene_totals.tolist() == [0, 2]
+    assert count_fragments(reads, layout, "reverse").gene_totals.tolist() == [0, 2]
+    assert count_fragments(reads, layout, "unstranded").gene_totals.tolist() == [2, 2]
 
 
 def test_without_strand_both_strands_are_counted():

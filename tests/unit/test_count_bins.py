@@ -17,14 +17,14 @@ def annotation(tmp_path):
     return tmp_path / "transcripts.tsv"
 
 
-def write_summary(path, *strandednesses):
+def write_summary(path, *strandednesses, layout="paired"):
     rows = [
         {
             "library": "L",
             "sample": "s",
             "condition": "c",
             "assay": "ip",
-            "layout": "single",
+            "layout": layout,
             "read_length": 30,
             "strandedness": strandedness,
             "strandedness_declared": "auto",
@@ -85,6 +85,18 @@ def test_mapping_quality(tmp_path, annotation):
     assert load(tmp_path, annotation).counted == 1
     run(tmp_path, bam, annotation, summary, "--min-mapping-quality", "0")
     assert load(tmp_path, annotation).counted == 2
+
+
+def test_single_end_reads_are_extended(tmp_path, annotation):
+    bam = write_bam(tmp_path / "L.bam", (310, False, 60))
+    for layout, more, length in (
+        ("paired", [], 30),
+        ("single", [], 80),
+        ("single", ["--fragment-length", "50"], 50),
+    ):
+        summary = write_summary(tmp_path / "L.tsv", "unstranded", layout=layout)
+        assert run(tmp_path, bam, annotation, summary, *more) == 0
+        assert load(tmp_path, annotation).lengths.argmax() == length
 
 
 def test_no_reads(tmp_path, annotation):

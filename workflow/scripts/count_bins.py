@@ -5,12 +5,14 @@ hold it (see ``ringmark.bins`` for what that means where genes overlap, reads ar
 mates lie far apart). The counts are kept in a compressed ``.npz`` file, from which coverage, bins
 and the fragments of any interval of a gene follow without the BAM.
 
-A fragment is used if the mapping quality of its mates is at least ``--min-mapping-quality``.
+A fragment is used if the mapping quality of its mates is at least ``--min-mapping-quality``. Reads
+of single-end libraries are extended to ``--fragment-length`` along the RNA.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +23,9 @@ from ringmark.alignments import iterate_fragments, library_strandedness
 from ringmark.annotation import Annotation
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage, count_fragments
 from ringmark.errors import InputError, program
+
+#: Usual length of the fragments of an m6A IP, nucleotides.
+FRAGMENT_LENGTH = 100
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +48,19 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--bin-width", type=int, default=BIN_WIDTH, help="nucleotides (default %(default)s)"
     )
+    command.add_argument(
+        "--fragment-length",
+        type=int,
+        default=FRAGMENT_LENGTH,
+        help="to which single-end reads are extended (default %(default)s)",
+    )
     return command
+
+
+def is_single_end(summary: Path) -> bool:
+    """Return whether the one-row alignment summary of a library says it is single-end."""
+    with summary.open(encoding="utf-8", newline="") as handle:
+        return [row.get("layout") for row in csv.DictReader(handle, delimiter="\t")] == ["single"]
 
 
 def layout_of(annotation: Path, width: int) -> BinLayout:
@@ -62,8 +79,15 @@ def layout_of(annotation: Path, width: int) -> BinLayout:
         ) from error
 
 
-def count_bam(bam: Path, layout: BinLayout, strandedness: str, min_quality: int) -> Coverage:
+def count_bam(
+    bam: Path, layout: BinLayout, strandedness: str, min_quality: int, extension: int
+) -> Coverage:
     """Count the fragments of a BAM.
+
+    Parameters
+    ----------
+    extension
+        Length to which single-end reads are extended; 0 for pairs.
 
     Raises
     ------
@@ -72,8 +96,10 @@ def count_bam(bam: Path, layout: BinLayout, strandedness: str, min_quality: int)
     """
     try:
         with pysam.AlignmentFile(str(bam), "rb") as reads:
-            fragments = iterate_fragments(reads, strandedness, min_quality)
-            return count_fragments(fragments, layout, strandedness)
+            # To be extended, a read has to tell its direction even if that is not the gene's.
+            read_as = "forward" if extension and strandedness == "unstranded" else strandedness
+            fragments = iterate_fragments(reads, read_as, min_quality)
+            return count_fragments(fragments, layout, strandedness, extension)
     except (OSError, ValueError) as error:
         raise InputError(f"{bam}: {error}", "give a coordinate-sorted BAM file") from error
 
@@ -83,13 +109,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the program."""
     options = parser().parse_args(argv)
     layout = layout_of(options.annotation, options.bin_width)
-    coverage = count_bam(
-        options.bam, layout, library_strandedness(options.summary), options.min_mapping_quality
-    )
+    strandedness = library_strandedness(options.summary)
+    extension = options.fragment_length if is_single_end(options.summary) else 0
+    coverage = count_bam(options.bam, layout, strandedness, options.min_mapping_quality, extension)
     coverage.save(options.output)
-    print(
-        f"{options.bam.name}: {coverage.fragments} fragments, {coverage.counted} in exons of a gene"
-    )
+    counted = f"{coverage.fragments} fragments, {coverage.counted} in exons of a gene"
+    print(f"{options.bam.name}: {counted}", file=sys.stderr)
 
 
 if __name__ == "__main__":

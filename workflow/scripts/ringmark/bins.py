@@ -23,6 +23,9 @@ exons that the read itself shows to be skipped, and gaps longer than `MAX_GAP` (
 further apart than a fragment is long do not show that the RNA between them was in the tube). Such
 a fragment covers several intervals, but counts once in the total of its gene.
 
+Single-end reads show one end of a fragment. They are extended, in spliced coordinates and not
+beyond the gene, to the length given.
+
 How it is stored
 ----------------
 For each step, how many covered intervals begin there and how many end there. The number of
@@ -298,6 +301,11 @@ class _Batch:
     blocks: list[tuple[int, int]] = field(default_factory=list)
     introns: list[tuple[int, int]] = field(default_factory=list)
 
+    @property
+    def signs(self) -> IntArray:
+        """Strand of each fragment as 1, -1 or, if it is not known, 0."""
+        return np.array([_STRANDS[strand] for strand in self.strands], dtype=np.int64)
+
     def add(self, fragment: Fragment) -> None:
         if fragment.introns:
             place = len(self.strands)
@@ -307,13 +315,47 @@ class _Batch:
         self.blocks.extend(fragment.blocks)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """How the strand of a fragment is to be read.
+
+    Attributes
+    ----------
+    stranded
+        It has to be that of the gene.
+    direction
+        1 if a single read runs along it, -1 if against it.
+    extension
+        Length to which single reads are extended; 0 for pairs.
+    """
+
+    stranded: bool
+    direction: int
+    extension: int
+
+
 def count_fragments(
-    fragments: Iterable[Fragment], layout: BinLayout, strandedness: str = "unstranded"
+    fragments: Iterable[Fragment],
+    layout: BinLayout,
+    strandedness: str = "unstranded",
+    extension: int = 0,
 ) -> Coverage:
     """Count the fragments of a library on the genes of a layout.
 
     Memory holds the counts and one batch of fragments, however many there are.
+
+    Parameters
+    ----------
+    strandedness
+        Of the library. If it is ``unstranded``, a strand that a fragment may have does not matter
+        for which gene it belongs to.
+    extension
+        Length, in spliced nucleotides, to which single-end reads are extended; 0 for pairs. Of
+        an unstranded library the strand of a fragment then has to be that of the read.
     """
+    reading = _Reading(
+        strandedness != "unstranded", -1 if strandedness == "reverse" else 1, extension
+    )
     exons = _index_exons(layout)
     tally = _Tally(
         np.zeros(layout.steps, np.int32),
@@ -324,11 +366,11 @@ def count_fragments(
     batch, chrom, read = _Batch(), "", 0
     for fragment in fragments:
         if fragment.chrom != chrom or len(batch.strands) >= BATCH:
-            _place(batch, exons.get(chrom), layout, tally)
+            _place(batch, exons.get(chrom), layout, tally, reading)
             batch, chrom = _Batch(), fragment.chrom
         batch.add(fragment)
         read += 1
-    _place(batch, exons.get(chrom), layout, tally)
+    _place(batch, exons.get(chrom), layout, tally, reading)
     return Coverage(
         tally.first,
         tally.last,
@@ -379,7 +421,9 @@ class _Pieces:
     splices: IntArray
 
 
-def _place(batch: _Batch, exons: _Exons | None, layout: BinLayout, tally: _Tally) -> None:
+def _place(
+    batch: _Batch, exons: _Exons | None, layout: BinLayout, tally: _Tally, reading: _Reading
+) -> None:
     """Add a batch of fragments of one contig to the counts."""
     if exons is None or not batch.blocks:
         return
@@ -387,18 +431,13 @@ def _place(batch: _Batch, exons: _Exons | None, layout: BinLayout, tally: _Tally
     owner = np.repeat(np.arange(len(batch.sizes)), batch.sizes)
     aligned = np.zeros(len(batch.sizes), np.int64)
     np.add.at(aligned, owner, bounds[1::2] - bounds[::2])
-    pieces = _best_genes(_overlaps(batch, bounds, owner, exons), aligned)
+    pieces = _best_genes(_overlaps(batch, bounds, owner, exons, reading.stranded), aligned)
     if not len(pieces.fragment):
         return
     new_pair = _changes(pieces.fragment) | _changes(pieces.gene)
     np.add.at(tally.gene_totals, pieces.gene[new_pair], 1)
     tally.counted += int(_changes(pieces.fragment).sum())
-    gap = pieces.left[1:] - pieces.right[:-1]
-    spliced_over = pieces.splices[1:] != pieces.splices[:-1]
-    begins = new_pair.copy()
-    begins[1:] |= (gap > MAX_GAP) | (spliced_over & (gap > 0))
-    ends = np.append(begins[1:], True)
-    gene, left, right = pieces.gene[begins], pieces.left[begins], pieces.right[ends]
+    gene, left, right = _intervals(pieces, new_pair, batch.signs, layout, reading)
     forward = np.array([item.strand == "+" for item in layout.genes])[gene]
     start = np.where(forward, left, layout.lengths[gene] - right)
     size = right - left
@@ -408,12 +447,42 @@ def _place(batch: _Batch, exons: _Exons | None, layout: BinLayout, tally: _Tally
     np.add.at(tally.lengths, np.minimum(size, MAX_LENGTH), 1)
 
 
+def _intervals(
+    pieces: _Pieces,
+    new_pair: npt.NDArray[np.bool_],
+    signs: IntArray,
+    layout: BinLayout,
+    reading: _Reading,
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Join pieces to covered intervals: gene, and spliced bounds from the gene's left end."""
+    gap = pieces.left[1:] - pieces.right[:-1]
+    spliced_over = pieces.splices[1:] != pieces.splices[:-1]
+    begins = new_pair.copy()
+    begins[1:] |= (gap > MAX_GAP) | (spliced_over & (gap > 0))
+    ends = np.append(begins[1:], True)
+    gene, left, right = pieces.gene[begins], pieces.left[begins], pieces.right[ends]
+    if not reading.extension:
+        return gene, left, right
+    sign = signs[pieces.fragment[begins]] * reading.direction
+    first = new_pair[begins]
+    last = np.append(first[1:], True)
+    longer = np.minimum(np.maximum(right, left + reading.extension), layout.lengths[gene])
+    lower = np.maximum(np.minimum(left, right - reading.extension), 0)
+    return (
+        gene,
+        np.where(first & (sign < 0), lower, left),
+        np.where(last & (sign > 0), longer, right),
+    )
+
+
 def _changes(values: IntArray) -> npt.NDArray[np.bool_]:
     """Return where a value differs from the one before it; the first always does."""
     return np.append(True, values[1:] != values[:-1])
 
 
-def _overlaps(batch: _Batch, bounds: IntArray, owner: IntArray, exons: _Exons) -> _Pieces:
+def _overlaps(
+    batch: _Batch, bounds: IntArray, owner: IntArray, exons: _Exons, stranded: bool
+) -> _Pieces:
     """Return the parts of a batch's blocks that lie in exons of a strand that fits."""
     starts, ends = bounds[::2], bounds[1::2]
     first = np.searchsorted(exons.reach, starts, side="right")
@@ -421,7 +490,7 @@ def _overlaps(batch: _Batch, bounds: IntArray, owner: IntArray, exons: _Exons) -
     block = np.repeat(np.arange(len(starts)), candidates)
     within = np.arange(len(block)) - np.repeat(np.cumsum(candidates) - candidates, candidates)
     exon = first[block] + within
-    strand = np.array([_STRANDS[strand] for strand in batch.strands])[owner[block]]
+    strand = batch.signs[owner[block]] * stranded
     fits = (exons.ends[exon] > starts[block]) & ((strand == 0) | (strand == exons.strands[exon]))
     block, exon = block[fits], exon[fits]
     shift = exons.offsets[exon] - exons.starts[exon]
