@@ -40,7 +40,6 @@ def test_a_killed_run_is_completed_with_the_same_tables(tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "results/report/index.html").exists()
 
-    runs.run_to_end(killed, "--unlock")
     runs.run_to_end(killed)
     assert runs.result_tables(killed) == runs.result_tables(whole)
     assert len(runs.result_tables(whole)) > 30

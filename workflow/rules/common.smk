@@ -11,6 +11,7 @@ SCRIPTS = f"{workflow.basedir}/workflow/scripts"
 sys.path.insert(0, SCRIPTS)
 
 import check_study
+import folder_lock
 from ringmark.errors import InputError
 
 check_study.put_own_programs_first()
@@ -117,6 +118,14 @@ DIFFERENTIAL_TABLES = {
 REGULATOR_TABLES = {
     name: f"results/regulators/{name}.tsv" for name in ("overlap", "enrichment", "axes")
 }
+
+
+if workflow.is_main_process:
+    folder_lock.remove_stale_locks()
+
+
+onstart:
+    folder_lock.hold_folder()
 
 
 wildcard_constraints:
