@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -116,6 +118,20 @@ def jobs_of(printed: str) -> dict[str, int]:
             break
     jobs.pop("total", None)
     return jobs
+
+
+def aligners(group: str) -> list[Any]:
+    """Return both aligners as parameters; a worker of a parallel test run takes one of them."""
+    return [
+        pytest.param("minimap2", marks=pytest.mark.xdist_group(f"{group}_minimap2")),
+        pytest.param(
+            "star",
+            marks=[
+                pytest.mark.xdist_group(f"{group}_star"),
+                pytest.mark.skipif(shutil.which("STAR") is None, reason="STAR is not installed"),
+            ],
+        ),
+    ]
 
 
 def planted(table: str) -> Path:

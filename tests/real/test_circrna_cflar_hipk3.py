@@ -1,7 +1,5 @@
 """Two circles validated in the laboratory, in human total RNA without IP and replicates."""
 
-import shutil
-
 import pytest
 import workflow_runs as runs
 
@@ -23,19 +21,7 @@ LEAST = {
 }
 
 
-@pytest.mark.parametrize(
-    "aligner",
-    [
-        pytest.param("minimap2", marks=pytest.mark.xdist_group("real_minimap2")),
-        pytest.param(
-            "star",
-            marks=[
-                pytest.mark.xdist_group("real_star"),
-                pytest.mark.skipif(shutil.which("STAR") is None, reason="STAR is not installed"),
-            ],
-        ),
-    ],
-)
+@pytest.mark.parametrize("aligner", runs.aligners("real"))
 def test_the_validated_circles_are_the_confident_ones(tmp_path, aligner):
     reads = DATA / "reads"
     rows = [

@@ -1,7 +1,5 @@
 """Real MeRIP-seq of A549 cells against peaks published for the same study by another group."""
 
-import shutil
-
 import pandas as pd
 import pytest
 import workflow_runs as runs
@@ -55,19 +53,7 @@ def overlaps(peaks, chrom, start, end):
     return False
 
 
-@pytest.mark.parametrize(
-    "aligner",
-    [
-        pytest.param("minimap2", marks=pytest.mark.xdist_group("real_minimap2")),
-        pytest.param(
-            "star",
-            marks=[
-                pytest.mark.xdist_group("real_star"),
-                pytest.mark.skipif(shutil.which("STAR") is None, reason="STAR is not installed"),
-            ],
-        ),
-    ],
-)
+@pytest.mark.parametrize("aligner", runs.aligners("real"))
 def test_published_peaks_are_covered(tmp_path, aligner):
     study(tmp_path, aligner)
     runs.run_to_end(tmp_path)

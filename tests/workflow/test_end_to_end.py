@@ -1,7 +1,6 @@
 """The tiny study from FASTQ to report, under both aligners, against what was planted."""
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,19 +12,8 @@ from ringmark.tables import read_matrix
 
 pytestmark = pytest.mark.end_to_end
 
-ALIGNERS = [
-    pytest.param("minimap2", marks=pytest.mark.xdist_group("minimap2")),
-    pytest.param(
-        "star",
-        marks=[
-            pytest.mark.xdist_group("star"),
-            pytest.mark.skipif(shutil.which("STAR") is None, reason="STAR is not installed"),
-        ],
-    ),
-]
 
-
-@pytest.fixture(scope="module", params=ALIGNERS)
+@pytest.fixture(scope="module", params=runs.aligners("tiny"))
 def study(request, tmp_path_factory):
     """The tiny study after a run."""
     folder = tmp_path_factory.mktemp(request.param) / "study"
