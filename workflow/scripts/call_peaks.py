@@ -1,0 +1,275 @@
+"""Call m6A peaks of a whole study from the binned fragments of its IP and input libraries.
+
+Each condition is called from its pairs of IP and input; the peaks of all conditions are then joined
+to one list, so that every table has the same rows. The model, the background, the false discovery
+rate and how peaks are joined are described in ``ringmark.peaks``.
+
+A pair is given as IP library, input library, sample and condition. An input may serve several IPs.
+A condition without a pair has no peaks, and a study without pairs has tables without rows.
+
+The counts of a peak are the fragments that overlap it. The background table holds, for each pair,
+the natural log of IP over input fragments where nothing is methylated.
+
+How many bins were tested, and how many candidates each filter removed, is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pysam
+
+from count_bins import layout_of
+from ringmark.bins import BIN_WIDTH, BinLayout, Coverage
+from ringmark.errors import InputError, program
+from ringmark.peaks import (
+    Condition,
+    PairCoverage,
+    Peak,
+    Thresholds,
+    call_peaks,
+    describe_peaks,
+    peak_counts,
+    prepare_condition,
+)
+from ringmark.tables import PEAKS, write_matrix, write_text, write_tsv
+
+#: Columns of the background table.
+BACKGROUND_COLUMNS = ("ip_library", "input_library", "log_ratio")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    command = argparse.ArgumentParser(description="Call m6A peaks from IP and input libraries.")
+    add_study_options(command)
+    command.add_argument("--genome", type=Path, required=True, help="FASTA, for DRACH motifs")
+    command.add_argument("--fdr", type=float, default=Thresholds.fdr, help="default %(default)s")
+    command.add_argument(
+        "--min-log2-enrichment",
+        type=float,
+        default=Thresholds.min_log2_enrichment,
+        help="of IP over background at the summit (default %(default)s)",
+    )
+    command.add_argument(
+        "--min-fragments",
+        type=int,
+        default=Thresholds.min_fragments,
+        help="a bin with fewer, IP and input together, is not tested (default %(default)s)",
+    )
+    command.add_argument("--peaks", type=Path, required=True, help="table of peaks")
+    command.add_argument("--bed", type=Path, required=True, help="BED12 of the peaks")
+    command.add_argument("--ip-counts", type=Path, required=True, help="peak by IP library")
+    command.add_argument("--input-counts", type=Path, required=True, help="peak by input library")
+    command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
+    return command
+
+
+def add_study_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that name pairs, counts and annotation."""
+    command.add_argument(
+        "--pair",
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("IP", "INPUT", "SAMPLE", "CONDITION"),
+        help="an IP library with its input; once for each pair",
+    )
+    command.add_argument(
+        "--bins",
+        nargs="*",
+        default=[],
+        metavar="LIBRARY.npz",
+        help="counts by count_bins.py, named after their library, or LIBRARY=path",
+    )
+    command.add_argument("--annotation", type=Path, required=True, help="table of transcripts")
+    command.add_argument(
+        "--bin-width", type=int, default=BIN_WIDTH, help="as counted (default %(default)s)"
+    )
+
+
+def bin_paths(places: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each library from ``path/LIBRARY.npz`` or ``LIBRARY=path``.
+
+    Raises
+    ------
+    InputError
+        If a library has two files.
+    """
+    found: dict[str, Path] = {}
+    for place in places:
+        name, _, path = place.partition("=") if "=" in place else (Path(place).stem, "", place)
+        if name in found:
+            raise InputError(
+                f"--bins {place}: library {name} already has {found[name]}",
+                "give one file a library",
+            )
+        found[name] = Path(path)
+    return found
+
+
+def read_pairs(
+    pairs: Sequence[Sequence[str]], paths: Mapping[str, Path], layout: BinLayout
+) -> list[PairCoverage]:
+    """Read the counts of all pairs; an input that several IPs share is read once.
+
+    Raises
+    ------
+    InputError
+        If a pair is given twice or a library has no counts.
+    """
+    needed = sorted({library for pair in pairs for library in pair[:2]})
+    problems = [f"--pair: library {library} has no --bins file" for library in needed
+                if library not in paths]  # fmt: skip
+    names = [pair[0] for pair in pairs]
+    problems += [f"--pair: IP {name} is given twice" for name in sorted(set(names))
+                 if names.count(name) > 1]  # fmt: skip
+    problems += [f"--pair: {pair[0]} is its own input" for pair in pairs if pair[0] == pair[1]]
+    if problems:
+        raise InputError(problems, "each pair is IP, INPUT, SAMPLE and CONDITION")
+    coverage = {library: Coverage.load(paths[library], layout) for library in needed}
+    return [
+        PairCoverage(sample, condition, ip, control, coverage[ip], coverage[control])
+        for ip, control, sample, condition in pairs
+    ]
+
+
+def conditions_of(
+    pairs: Sequence[PairCoverage], layout: BinLayout, thresholds: Thresholds
+) -> list[Condition]:
+    """Group pairs by condition, in order of appearance, and test the bins of each."""
+    names = list(dict.fromkeys(pair.condition for pair in pairs))
+    return [
+        prepare_condition(
+            name, [pair for pair in pairs if pair.condition == name], layout, thresholds
+        )
+        for name in names
+    ]
+
+
+def background_table(
+    conditions: Sequence[Condition], pairs: Sequence[PairCoverage]
+) -> pd.DataFrame:
+    """Return the log ratio of each pair on background, in the order of the pairs."""
+    ratios = {
+        pair.ip_library: float(ratio)
+        for condition in conditions
+        for pair, ratio in zip(condition.pairs, condition.background.log_ratio, strict=True)
+    }
+    rows = [(pair.ip_library, pair.input_library, ratios[pair.ip_library]) for pair in pairs]
+    return pd.DataFrame(rows, columns=list(BACKGROUND_COLUMNS))
+
+
+def bed_lines(table: pd.DataFrame) -> str:
+    """Return the BED12 lines of a table of peaks; the score is -10 log10 of padj, up to 1000.
+
+    The thick part is the summit.
+    """
+    lines = []
+    for row in table.itertuples(index=False):
+        fields = (
+            row.chrom, row.start, row.end, row.peak, score_of(float(row.padj)), row.strand,
+            row.summit, int(row.summit) + 1, 0, len(str(row.block_sizes).split(",")),
+            row.block_sizes, row.block_starts,
+        )  # fmt: skip
+        lines.append("\t".join(map(str, fields)) + "\n")
+    return "".join(lines)
+
+
+def score_of(padj: float) -> int:
+    """Return the score of a BED line, 0 to 1000, for an adjusted p-value."""
+    return 1000 if padj < 1e-100 else min(1000, round(-10 * math.log10(padj)))
+
+
+def count_matrix(
+    peaks: Sequence[Peak], names: pd.Series, libraries: Mapping[str, Coverage], layout: BinLayout
+) -> pd.DataFrame:
+    """Return the fragments of each peak in each library."""
+    columns = {name: peak_counts(peaks, coverage, layout) for name, coverage in libraries.items()}
+    return pd.DataFrame(columns, index=pd.Index(names.astype(str)), dtype="int64")
+
+
+def sequence_reader(path: Path) -> pysam.FastaFile:
+    """Open a FASTA file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return pysam.FastaFile(str(path))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--genome {path}: {error}", "give a FASTA file, not compressed"
+        ) from error
+
+
+def check_contigs(needed: set[str], genome: pysam.FastaFile) -> None:
+    """Raise an `InputError` if the genome lacks a contig that carries a peak."""
+    missing = sorted(needed - set(genome.references))
+    if missing:
+        raise InputError(
+            f"--genome: no contig {', '.join(missing[:5])}",
+            "give the FASTA that belongs to the annotation",
+        )
+
+
+def check_thresholds(options: argparse.Namespace) -> Thresholds:
+    """Return the thresholds of the command line.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be met or means nothing.
+    """
+    problems = []
+    if not 0 < options.fdr <= 1:
+        problems.append(f"--fdr {options.fdr}: not above 0 and up to 1")
+    if options.min_fragments < 1:
+        problems.append(f"--min-fragments {options.min_fragments}: below 1")
+    if problems:
+        raise InputError(problems, "the defaults suit most studies")
+    return Thresholds(options.fdr, options.min_log2_enrichment, options.min_fragments)
+
+
+def write_results(
+    options: argparse.Namespace,
+    peaks: Sequence[Peak],
+    table: pd.DataFrame,
+    pairs: Sequence[PairCoverage],
+    layout: BinLayout,
+) -> None:
+    """Write the peaks and their counts."""
+    PEAKS.write(table, options.peaks)
+    write_text(bed_lines(table), options.bed)
+    ips = {pair.ip_library: pair.ip for pair in pairs}
+    inputs = {pair.input_library: pair.input for pair in pairs}
+    for libraries, place in ((ips, options.ip_counts), (inputs, options.input_counts)):
+        write_matrix(count_matrix(peaks, table["peak"], libraries, layout), place, "peak")
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program."""
+    options = parser().parse_args(argv)
+    thresholds = check_thresholds(options)
+    layout = layout_of(options.annotation, options.bin_width)
+    pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
+    with sequence_reader(options.genome) as genome:
+        conditions = conditions_of(pairs, layout, thresholds)
+        log = functools.partial(print, file=sys.stderr)
+        peaks = call_peaks(conditions, layout, thresholds, report=log)
+        check_contigs({layout.genes[peak.gene].chrom for peak in peaks}, genome)
+        table = PEAKS.frame(describe_peaks(peaks, layout, genome))
+    write_results(options, peaks, table, pairs, layout)
+    write_tsv(background_table(conditions, pairs), options.background)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
