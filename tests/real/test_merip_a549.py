@@ -67,7 +67,9 @@ def test_published_peaks_are_covered(tmp_path, aligner):
     assert len(peaks) <= 60
     quality = tables.QUALITY.read(tmp_path / "results/m6a/quality.tsv")
     assert len(quality) == 4
-    assert quality["drach_rate_summits"].notna().all()
-    assert quality["drach_rate_background"].notna().all()
-    assert quality["drach_odds_ratio"].notna().all()
+    # a pair that has no peaks of its own has no summits either
+    good = quality[quality["verdict"] == "good"]
+    assert len(good) >= 2
+    assert good[["drach_rate_summits", "drach_rate_background"]].notna().all(axis=None)
+    assert (good["drach_odds_ratio"] > 1).all()
     assert (tmp_path / "results/report/index.html").exists()
