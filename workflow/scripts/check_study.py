@@ -1,9 +1,9 @@
 """Check a configuration and everything it names before anything runs.
 
 The configuration is held against its schema, the samples sheet against its rules, and the first
-records of every FASTQ, FASTA and GTF file are read. All problems of one kind are reported together,
-each with file, row, value and remedy, and nothing is written. The workflow calls this when it is
-loaded; run by hand it prints who is paired with whom::
+records of every FASTQ, FASTA and GTF file are read. All problems are reported together, each with
+file, row, value and remedy, and nothing is written. The workflow calls this when it is loaded; run
+by hand it prints who is paired with whom::
 
     check_study.py --configfile config.yaml
 """
@@ -16,7 +16,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from ringmark.annotation import open_text, parse_gtf
+from ringmark.annotation import UNREADABLE, open_text, parse_gtf, unreadable
 from ringmark.errors import InputError, program
-from ringmark.study import Contrast, Library, Study, read_study
+from ringmark.study import Contrast, Run, Study, check_sheet, read_study
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 
@@ -34,6 +34,21 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 SMALL_FASTA = 200_000_000
 #: The longest intron that minimap2's spliced presets are made for.
 MINIMAP2_MAX_INTRON = 200_000
+#: What a value of each type of the configuration's schema is, and how it is written.
+_TYPES = {
+    "string": "text; put it in quotes",
+    "integer": "a whole number",
+    "number": "a number, such as 0.05",
+    "array": "a list; write it in brackets, such as [batch]",
+    "object": "a section; write its keys below it, indented",
+}
+#: What the limits of the schema say.
+_LIMITS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
 #: Lines of the GTF that are looked at before the run; the whole file is read when it is prepared.
 GTF_LINES = 20_000
 
@@ -54,33 +69,63 @@ def complete(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, 
     return filled
 
 
-def check_config(config: Mapping[str, Any], name: str = "configuration") -> dict[str, Any]:
-    """Return the completed configuration.
+def without_empty(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration without the known keys that have no value.
 
-    Raises
-    ------
-    InputError
-        With every unknown key (and the nearest known one), missing key and wrong value.
+    A section whose keys are all commented out is such a key: it takes its default.
     """
-    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
-    problems = [text for error in errors for text in _describe(error)]
-    if problems:
-        raise InputError(
-            [f"{name}: {problem}" for problem in problems],
-            "config/config.yaml shows every key with its type and default",
+    known = schema.get("properties", {})
+    return {
+        key: without_empty(value, known[key])
+        if key in known and isinstance(value, Mapping)
+        else value
+        for key, value in config.items()
+        if key not in known or value is not None
+    }
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the schema of the configuration."""
+    return yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text(encoding="utf-8"))
+
+
+def config_problems(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what is wrong with a configuration: the section's name and the problem.
+
+    Unknown keys are named with the nearest known one, wrong values with what they may be.
+    """
+    schema = config_schema()
+    given = without_empty(config, schema)
+    errors = sorted(Draft202012Validator(schema).iter_errors(given), key=lambda e: list(e.path))
+    problems = [found for error in errors for found in _describe(error)]
+    faulty = {section for section, _ in problems}
+    sound = complete({key: given[key] for key in given if key not in faulty}, schema)
+    return problems + list(_conflicts(sound))
+
+
+def _conflicts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield values that are right by themselves but not together."""
+    contrast, alignment, circrna = config.get("contrast"), config["alignment"], config["circrna"]
+    if contrast and contrast["test"] == contrast["reference"]:
+        yield (
+            "contrast",
+            f"contrast.test and contrast.reference are both {contrast['test']!r}; name two levels",
         )
-    completed = complete(config, schema)
-    alignment = completed["alignment"]
     if alignment["aligner"] == "minimap2" and alignment["max_intron"] > MINIMAP2_MAX_INTRON:
-        raise InputError(
-            f"{name}: alignment.max_intron: {alignment['max_intron']} is more than minimap2 takes",
-            f"lower it to {MINIMAP2_MAX_INTRON} or set alignment.aligner: star",
+        yield (
+            "alignment",
+            f"alignment.max_intron: {alignment['max_intron']} is more than minimap2 takes; lower "
+            f"it to {MINIMAP2_MAX_INTRON} or set alignment.aligner: star",
         )
-    return completed
+    if circrna["min_span"] > circrna["max_span"]:
+        yield (
+            "circrna",
+            f"circrna.min_span: {circrna['min_span']} is more than circrna.max_span, "
+            f"{circrna['max_span']}; no circle could be found",
+        )
 
 
-def _describe(error: ValidationError) -> Iterator[str]:
+def _describe(error: ValidationError) -> Iterator[tuple[str, str]]:
     place = ".".join(map(str, error.absolute_path))
     schema: Any = error.schema
     if error.validator == "additionalProperties":
@@ -88,13 +133,33 @@ def _describe(error: ValidationError) -> Iterator[str]:
         for key in sorted({str(key) for key in keys} - set(known)):
             nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-            yield f"unknown key {'.'.join(filter(None, [place, key]))!r}; {remedy}"
+            full = ".".join(filter(None, [place, key]))
+            yield full.split(".")[0], f"unknown key {full!r}; {remedy}"
     elif error.validator == "required":
         # one error a missing key; its message begins with the quoted key
-        key = error.message.split("'")[1]
-        yield f"the key {'.'.join(filter(None, [place, key]))!r} is missing; set it"
+        full = ".".join(filter(None, [place, error.message.split("'")[1]]))
+        yield full.split(".")[0], f"the key {full!r} is missing or has no value; set it"
     else:
-        yield f"{place}: {error.message}"
+        yield str(error.absolute_path[0]), f"{place}: {_wrong_value(error, schema)}"
+
+
+def _wrong_value(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    """Say why a value is refused and what it may be."""
+    wanted: Any = error.validator_value
+    if error.validator == "type":
+        kinds = [wanted] if isinstance(wanted, str) else [kind for kind in wanted if kind != "null"]
+        return f"{error.instance!r} is not {_TYPES[kinds[0]]}"
+    if error.validator == "enum":
+        nearest = difflib.get_close_matches(str(error.instance), map(str, wanted), n=1)
+        asked = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        return f"{error.instance!r} is not one of {', '.join(map(str, wanted))}{asked}"
+    if error.validator in _LIMITS:
+        return f"{error.instance!r} is not {_LIMITS[error.validator]} {wanted}"
+    if error.validator == "minLength":
+        return "the text is empty; write a value or leave the key out"
+    if error.validator == "uniqueItems":
+        return f"{error.instance!r} names something twice; name it once"
+    return f"{error.instance!r} is not valid; {schema['description']}"
 
 
 def row_checker() -> Callable[[Mapping[str, str]], list[str]]:
@@ -123,33 +188,40 @@ def _describe_row(error: ValidationError, row: Mapping[str, str]) -> str:
     return f"{column} {error.instance!r} is not valid; {schema['description']}"
 
 
-def check_reads(libraries: Iterable[Library]) -> list[str]:
-    """Return what is wrong with the first record of the FASTQ files, one line a problem."""
+def check_run(run: Run) -> list[str]:
+    """Return what is wrong with the first record of a run's FASTQ files, one line a problem."""
     problems = []
-    for library in libraries:
-        for run in library.runs:
-            heads = []
-            for path in run.files:
-                problem, read_name = _first_record(path)
-                if problem:
-                    problems.append(f"row {run.row}: {path}: {problem}")
-                heads.append(read_name)
-            if len(heads) == 2 and all(heads) and heads[0] != heads[1]:
-                problems.append(
-                    f"row {run.row}: the first reads of {run.fastq_1} and {run.fastq_2} are named "
-                    f"{heads[0]!r} and {heads[1]!r}; give the two mate files of one run"
-                )
+    heads = []
+    for path in run.files:
+        problem, read_name = _first_record(path)
+        if problem:
+            problems.append(f"{path}: {problem}")
+        heads.append(read_name)
+    if len(heads) == 2 and all(heads) and not _are_mates(*heads):
+        problems.append(
+            f"the first reads of {run.fastq_1} and {run.fastq_2} are named "
+            f"{heads[0]!r} and {heads[1]!r}; give the two mate files of one run"
+        )
     return problems
 
 
+def _are_mates(first: str, second: str) -> bool:
+    """Compare read names, leaving out the mate's number at their end (``/1``, ``.1``, ``_1``)."""
+    if first == second:
+        return True
+    ends = first[-2:], second[-2:]
+    numbers = (("/1", "/2"), (".1", ".2"), ("_1", "_2"))
+    return first[:-2] == second[:-2] and ends in numbers
+
+
 def _first_record(path: Path) -> tuple[str, str]:
-    """Return a problem, or none, and the name of the first read without its mate number."""
+    """Return a problem, or none, and the name of the first read."""
     if not path.is_file():
         return "no such file; mend the path (relative to the sheet's folder)", ""
     try:
         with open_text(path) as handle:
             lines = [line.rstrip("\r\n") for line in itertools.islice(handle, 4)]
-    except (OSError, EOFError) as error:
+    except UNREADABLE as error:
         return f"cannot be read: {error}; transfer the file again", ""
     if not lines:
         return "", ""
@@ -160,69 +232,99 @@ def _first_record(path: Path) -> tuple[str, str]:
         or len(lines[1]) != len(lines[3])
     ):
         return f"not FASTQ, begins with {lines[0][:40]!r}; give FASTQ, plain or gzipped", ""
-    name = lines[0][1:].split()[0] if len(lines[0].split()) else ""
-    return "", name[:-2] if name.endswith(("/1", "/2")) else name
+    return "", next(iter(lines[0][1:].split()), "")
 
 
-def check_reference(fasta: str, gtf: str) -> list[str]:
-    """Return what can be seen to be wrong with the reference files in the first second."""
+def check_reference(fasta: str, gtf: str) -> None:
+    """Check what can be seen of the reference files in the first second.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, cannot be read or is of another format, or the two share no contig.
+    """
+    places = {"reference.fasta": fasta, "reference.gtf": gtf}
+    local = {key: Path(place) for key, place in places.items() if not is_url(place)}
     problems = [
-        f"reference.{key}: {place}: no such file; mend the path (relative to the working folder)"
-        for key, place in (("fasta", fasta), ("gtf", gtf))
-        if not is_url(place) and not Path(place).is_file()
+        f"{key}: {path}: no such file; mend the path (relative to the working folder)"
+        for key, path in local.items()
+        if not path.is_file()
     ]
-    if problems or (is_url(fasta) and is_url(gtf)):
-        return problems
-    contigs = set() if is_url(fasta) else set(_contigs(Path(fasta), problems))
-    if not is_url(gtf):
-        try:
-            with open_text(gtf) as handle:
-                head = list(parse_gtf(itertools.islice(handle, GTF_LINES), gtf))
-        except InputError as error:
-            return [*problems, *error.problems]
-        except (OSError, EOFError) as error:
-            return [*problems, f"reference.gtf: {gtf}: cannot be read: {error}"]
-        if not head:
-            problems.append(f"reference.gtf: {gtf}: no exon line; give a GTF with exon lines")
-        named = {record.chrom for record in head}
-        if contigs and named and not named & contigs:
-            problems.append(contig_mismatch(fasta, gtf, contigs, named))
-    return problems
+    if problems:
+        raise InputError(problems, "nothing has been run; mend the files named above")
+    errors: list[InputError] = []
+    contigs: set[str] = set()
+    if "reference.fasta" in local:
+        errors += _caught(lambda: contigs.update(_contigs(Path(fasta))))
+    if "reference.gtf" in local:
+        errors += _caught(lambda: _check_gtf(Path(gtf), Path(fasta), contigs))
+    if errors:
+        raise InputError.together(errors)
 
 
-def contig_mismatch(fasta: str, gtf: str, contigs: set[str], named: set[str]) -> str:
-    """Say that two reference files do not share one contig, with examples and the remedy."""
-    return (
+def _caught(check: Callable[[], None]) -> list[InputError]:
+    """Run a check and return its error, or none."""
+    try:
+        check()
+    except InputError as error:
+        return [error]
+    return []
+
+
+def _check_gtf(gtf: Path, fasta: Path, contigs: set[str]) -> None:
+    """Check the first lines of a GTF and, where contigs are known, that it shares one."""
+    try:
+        with open_text(gtf) as handle:
+            head = list(parse_gtf(itertools.islice(handle, GTF_LINES), str(gtf)))
+            named = {record.chrom for record in head}
+            # an annotation of the whole genome may begin with contigs that a part of it lacks
+            others = (line.split("\t", 1)[0] for line in handle if not line.startswith("#"))
+            shared = not named.isdisjoint(contigs) or any(name in contigs for name in others)
+    except UNREADABLE as error:
+        raise unreadable(gtf, error) from None
+    if not head:
+        raise InputError(
+            f"{gtf}: no exon line in the first {GTF_LINES} lines", "give a GTF with exon lines"
+        )
+    if contigs and not shared:
+        raise contig_mismatch(str(fasta), str(gtf), contigs, named)
+
+
+def contig_mismatch(fasta: str, gtf: str, contigs: set[str], named: set[str]) -> InputError:
+    """Return the error of two reference files that share no contig, with examples."""
+    return InputError(
         f"no contig of {gtf} ({', '.join(sorted(named)[:3])}, ...) is in {fasta} "
-        f"({', '.join(sorted(contigs)[:3])}, ...); take both from the same source, or rename "
-        "the contigs of one (chr1 against 1)"
+        f"({', '.join(sorted(contigs)[:3])}, ...)",
+        "take FASTA and GTF from the same source and release, or rename the contigs of one "
+        "(chr1 against 1)",
     )
 
 
-def _contigs(fasta: Path, problems: list[str]) -> Iterator[str]:
-    """Yield contig names of a FASTA file that is small or has an index, else nothing."""
+def _contigs(fasta: Path) -> list[str]:
+    """Return the contig names of a FASTA file that is small or has an index, else none."""
     index = Path(f"{fasta}.fai")
     if index.is_file():
-        yield from (line.split("\t")[0] for line in index.read_text().splitlines())
-        return
+        return [line.split("\t")[0] for line in index.read_text().splitlines()]
     try:
         with open_text(fasta) as handle:
             first = handle.readline()
             if not first.startswith(">"):
-                problems.append(
-                    f"reference.fasta: {fasta}: not FASTA, begins with {first[:40]!r}; "
-                    "give the genome as FASTA, plain or gzipped"
+                raise InputError(
+                    f"{fasta}: not FASTA, begins with {first[:40]!r}",
+                    "give the genome as FASTA, plain or gzipped",
                 )
-                return
-            if fasta.stat().st_size <= SMALL_FASTA:
-                headers = itertools.chain([first], (line for line in handle if line[0] == ">"))
-                yield from (line[1:].split()[0] for line in headers if line[1:].strip())
-    except (OSError, EOFError) as error:
-        problems.append(f"reference.fasta: {fasta}: cannot be read: {error}")
+            if fasta.stat().st_size > SMALL_FASTA:
+                return []
+            headers = itertools.chain([first], (line for line in handle if line[0] == ">"))
+            return [line[1:].split()[0] for line in headers if line[1:].strip()]
+    except UNREADABLE as error:
+        raise unreadable(fasta, error) from None
 
 
 def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[str, Any], Study]:
     """Return the completed configuration and the study it names.
+
+    A section of the configuration that is wrong does not keep the rest from being checked.
 
     Parameters
     ----------
@@ -238,20 +340,33 @@ def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[s
     InputError
         With the problems found.
     """
-    config = check_config(config, name)
-    contrast = Contrast(
-        config["contrast"]["factor"],
-        config["contrast"]["test"],
-        config["contrast"]["reference"],
-        tuple(config["contrast"]["covariates"]),
+    problems = config_problems(config)
+    errors: list[InputError] = []
+    if problems:
+        hint = "config/config.yaml shows every key with its type and default"
+        errors.append(InputError([f"{name}: {text}" for _, text in problems], hint))
+    faulty = {section for section, _ in problems}
+    schema = config_schema()
+    given = {key: value for key, value in config.items() if key not in faulty}
+    sound = complete(without_empty(given, schema), schema)
+    contrast = contrast_of(sound) if "contrast" in sound else None
+    if "samples" in sound:
+        run_check = check_run if read_files else None
+        errors += _caught(lambda: check_sheet(sound["samples"], contrast, row_checker(), run_check))
+    if read_files and "reference" in sound:
+        places = sound["reference"]
+        errors += _caught(lambda: check_reference(places["fasta"], places["gtf"]))
+    if errors or contrast is None:
+        raise InputError.together(errors)
+    return sound, read_study(sound["samples"], contrast)
+
+
+def contrast_of(config: Mapping[str, Any]) -> Contrast:
+    """Return the contrast of a completed configuration."""
+    section = config["contrast"]
+    return Contrast(
+        section["factor"], section["test"], section["reference"], tuple(section["covariates"])
     )
-    study = read_study(config["samples"], contrast, row_checker())
-    if read_files:
-        problems = [f"{config['samples']}, {text}" for text in check_reads(study.libraries)]
-        problems += check_reference(config["reference"]["fasta"], config["reference"]["gtf"])
-        if problems:
-            raise InputError(problems, "nothing has been run; mend the files named above")
-    return config, study
 
 
 def put_own_programs_first() -> None:
@@ -264,7 +379,7 @@ def put_own_programs_first() -> None:
 
 
 def commit_of(folder: str) -> str:
-    """Return the commit a folder is at, with ``-dirty`` if files differ; ``unknown`` without git."""
+    """Return the commit a folder is at, ``-dirty`` if files differ; ``unknown`` without git."""
     command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -294,20 +409,30 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_config(path: Path) -> Any:
+def read_config(path: Path) -> dict[str, Any]:
     """Read a YAML configuration.
 
     Raises
     ------
     InputError
-        If it is missing or not YAML.
+        If it is missing, not YAML or not a set of keys.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        config = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", "give the path with --configfile") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: {error}", "mend the YAML at the place named above") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: not YAML in UTF-8: {text}",
+            "mend the line named above; indent by spaces, and write 'key: value'",
+        ) from None
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{path}: not a configuration, but {str(config)[:40]!r}",
+            "write 'key: value' lines, as config/config.yaml does",
+        )
+    return config
 
 
 @program

@@ -19,14 +19,18 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pysam
 
 from check_study import contig_mismatch, is_url
-from ringmark.annotation import Annotation
+from ringmark.annotation import UNREADABLE, Annotation, unreadable
 from ringmark.errors import InputError, program
+
+#: How many genes are named that do not fit the genome.
+MAX_EXAMPLES = 5
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,8 +99,8 @@ def place_fasta(source: Path, target: Path, keep: bool) -> None:
         try:
             with gzip.open(source) as handle, temporary.open("wb") as out:
                 shutil.copyfileobj(handle, out, 1 << 20)
-        except (OSError, EOFError) as error:
-            raise InputError(f"{source}: cannot be read: {error}", "fetch the file again") from None
+        except UNREADABLE as error:
+            raise unreadable(source, error) from None
     elif keep:
         temporary.symlink_to(source.resolve())
     else:
@@ -114,22 +118,40 @@ def index_fasta(fasta: Path, place: str) -> dict[str, int]:
     """
     index = Path(f"{fasta}.fai")
     index.unlink(missing_ok=True)
+    hint = "give a FASTA whose sequence lines have one length within each contig"
     try:
         pysam.faidx(str(fasta))
-    except pysam.SamtoolsError as error:
-        raise InputError(
-            f"{place}: cannot be indexed: {str(error).strip()}",
-            "give a FASTA whose sequence lines have one length within each contig",
-        ) from None
+    except pysam.SamtoolsError:
+        size = fasta.stat().st_size
+        reason = "not FASTA, or lines of uneven length" if size else "the file is empty"
+        raise InputError(f"{place}: cannot be indexed: {reason}", hint) from None
     rows = [line.split("\t") for line in index.read_text().splitlines()]
     lengths = {row[0]: int(row[1]) for row in rows}
-    if len(lengths) < len(rows):
-        names = [row[0] for row in rows]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(
-            f"{place}: contig {', '.join(twice)} stands twice", "give each contig a name of its own"
-        )
+    if "" in lengths:
+        raise InputError(f"{place}: a contig has no name", "write a name after every '>'")
+    # the index leaves out, without an error, a contig whose name was there before
+    if count_headers(fasta) > len(lengths):
+        twice = ", ".join(repeated_names(fasta)[:MAX_EXAMPLES])
+        raise InputError(f"{place}: contig {twice} stands twice", "give each contig its own name")
     return lengths
+
+
+def count_headers(fasta: Path) -> int:
+    """Return the number of header lines of a plain FASTA."""
+    count, before = 0, b"\n"
+    with fasta.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            count += chunk.count(b"\n>") + (before.endswith(b"\n") and chunk.startswith(b">"))
+            before = chunk
+    return count
+
+
+def repeated_names(fasta: Path) -> list[str]:
+    """Return the contig names that stand more than once in a plain FASTA, in order."""
+    seen: Counter[str] = Counter()
+    with fasta.open(encoding="utf-8", errors="replace") as handle:
+        seen.update(line[1:].split()[0] for line in handle if line.startswith(">"))
+    return [name for name, times in seen.items() if times > 1]
 
 
 def restrict(annotation: Annotation, lengths: dict[str, int], fasta: str, gtf: str) -> Annotation:
@@ -142,17 +164,17 @@ def restrict(annotation: Annotation, lengths: dict[str, int], fasta: str, gtf: s
     """
     kept = {name: gene for name, gene in annotation.genes.items() if gene.chrom in lengths}
     if not kept:
-        raise InputError(
-            contig_mismatch(fasta, gtf, set(lengths), annotation.chroms),
-            "take FASTA and GTF from the same source and release",
-        )
-    for gene in kept.values():
-        if gene.end > lengths[gene.chrom]:
-            raise InputError(
-                f"{gtf}: gene {gene.gene_id} ends at {gene.end} of {gene.chrom}, which has "
-                f"{lengths[gene.chrom]} bases in {fasta}",
-                "take FASTA and GTF of the same assembly",
-            )
+        raise contig_mismatch(fasta, gtf, set(lengths), annotation.chroms)
+    beyond = [gene for gene in kept.values() if gene.end > lengths[gene.chrom]]
+    if beyond:
+        problems = [
+            f"{gtf}: gene {gene.gene_id} ends at {gene.end} of {gene.chrom}, which has "
+            f"{lengths[gene.chrom]} bases in {fasta}"
+            for gene in beyond[:MAX_EXAMPLES]
+        ]
+        if len(beyond) > MAX_EXAMPLES:
+            problems.append(f"{gtf}: {len(beyond) - MAX_EXAMPLES} more genes do so")
+        raise InputError(problems, "take FASTA and GTF of the same assembly")
     left_out = len(annotation.genes) - len(kept)
     if left_out:
         print(f"{left_out} genes lie on contigs that {fasta} does not have", file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ TRANSCRIPTS = Table(
         "cds_end": INTEGER,
     },
 )
+
+#: What reading a file raises that is missing, not gzip after all, cut short or damaged.
+UNREADABLE = (OSError, EOFError, zlib.error)
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;"=]+)\s+(?:"([^"]*)"|([^;"\s]+))\s*(?:;|$)')
 _GFF3 = re.compile(r"^\s*[A-Za-z_]+=")
@@ -298,12 +302,15 @@ class _Locus:
 
 
 def open_text(path: str | Path) -> TextIO:
-    """Open a plain or gzipped text file for reading, by its first bytes and not by its name."""
+    """Open a plain or gzipped text file for reading, by its first bytes and not by its name.
+
+    Reading can raise what `UNREADABLE` lists.
+    """
     with Path(path).open("rb") as handle:
         compressed = handle.read(2) == b"\x1f\x8b"
     if compressed:
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace")
-    return Path(path).open(encoding="utf-8", errors="replace")
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace")
+    return Path(path).open(encoding="utf-8-sig", errors="replace")
 
 
 def read_gtf(path: str | Path) -> Iterator[GtfRecord]:
@@ -312,10 +319,21 @@ def read_gtf(path: str | Path) -> Iterator[GtfRecord]:
     Raises
     ------
     InputError
-        At the first line that is not GTF, quoted with its number.
+        If the file cannot be read, and at the first line that is not GTF, quoted with its number.
     """
-    with open_text(path) as handle:
-        yield from parse_gtf(handle, str(path))
+    try:
+        with open_text(path) as handle:
+            yield from parse_gtf(handle, str(path))
+    except UNREADABLE as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(place: str | Path, error: Exception) -> InputError:
+    """Return the error of a file whose reading raised one of `UNREADABLE`."""
+    return InputError(
+        f"{place}: cannot be read: {getattr(error, 'strerror', None) or error}",
+        "mend the path, or fetch the file again: it may have been cut short",
+    )
 
 
 def parse_gtf(lines: Iterable[str], name: str) -> Iterator[GtfRecord]:
@@ -335,7 +353,8 @@ def _parse_record(fields: list[str], name: str, number: int, line: str) -> GtfRe
     chrom, _, feature, start, end, _, strand, _, attributes = fields
     if _GFF3.match(attributes):
         raise InputError(
-            f"{name}, line {number}: this is GFF3 (key=value attributes), not GTF: {line.strip()}",
+            f"{name}, line {number}: this is GFF3 (key=value attributes), not GTF: "
+            f"{line.strip()[:200]}",
             "convert it, for example with 'gffread annotation.gff3 -T -o annotation.gtf'",
         )
     if not (start.isdigit() and end.isdigit()) or not 1 <= int(start) <= int(end):
@@ -345,9 +364,9 @@ def _parse_record(fields: list[str], name: str, number: int, line: str) -> GtfRe
     values: dict[str, str] = {}
     for key, quoted, plain in _ATTRIBUTE.findall(attributes):
         values.setdefault(key, quoted or plain)
-    for key in ("gene_id", "transcript_id"):
-        if not values.get(key):
-            raise _bad_line(name, number, line, f"no {key}")
+    if not values.get("gene_id") or "transcript_id" not in values:
+        missing = "transcript_id" if values.get("gene_id") else "gene_id"
+        raise _bad_line(name, number, line, f"no {missing}")
     return GtfRecord(
         feature,
         chrom,
@@ -355,7 +374,8 @@ def _parse_record(fields: list[str], name: str, number: int, line: str) -> GtfRe
         int(end),
         strand,
         values["gene_id"],
-        values["transcript_id"],
+        # NCBI leaves it empty where a gene's exons are not said to be of a transcript
+        values["transcript_id"] or values["gene_id"],
         next(values[key] for key in _NAME_KEYS if values.get(key)),
         next((values[key] for key in _TYPE_KEYS if values.get(key)), "unknown"),
     )

@@ -6,6 +6,8 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
+_OPEN_HINT = "mend the path, or the permissions of the file and its folder"
+
 
 class InputError(Exception):
     """One or more mistakes in what the user gave, each with its remedy.
@@ -23,6 +25,12 @@ class InputError(Exception):
         self.hint = hint
         super().__init__(str(self))
 
+    @classmethod
+    def together(cls, errors: Sequence[InputError]) -> InputError:
+        """Return one error with the problems of all, and each of their remedies once."""
+        problems = [problem for error in errors for problem in error.problems]
+        return cls(problems, "; ".join(dict.fromkeys(error.hint for error in errors)))
+
     def __str__(self) -> str:
         lines = [f"Error: {problem}" for problem in self.problems]
         return "\n".join([*lines, f"Hint: {self.hint}"])
@@ -31,7 +39,8 @@ class InputError(Exception):
 def program(main: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:
     """Make a ``main(argv)`` print an `InputError` as text and return an exit code.
 
-    A mistake of the user never shows a traceback; a mistake of ours always does.
+    A mistake of the user never shows a traceback, neither does a file that cannot be opened; a
+    mistake of ours always does.
     """
 
     @functools.wraps(main)
@@ -40,6 +49,10 @@ def program(main: Callable[[Sequence[str] | None], None]) -> Callable[..., int]:
             main(argv)
         except InputError as error:
             print(error, file=sys.stderr)
+            return 1
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            place = f"{error.filename}: " if error.filename else ""
+            print(InputError(f"{place}{error.strerror or error}", _OPEN_HINT), file=sys.stderr)
             return 1
         return 0
 

@@ -56,11 +56,13 @@ class Blocks:
     def offsets(self) -> IntArray:
         """Spliced position of each block's first genomic base, counted from the left."""
         sizes = self.ends - self.starts
-        return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+        return (np.cumsum(sizes) - sizes).astype(np.int64)
 
     def to_spliced(self, positions: IntArray) -> IntArray:
         """Map genomic positions to spliced positions from the RNA's 5' end; -1 outside blocks."""
         positions = np.asarray(positions, dtype=np.int64)
+        if len(self.starts) == 0:
+            return np.full(positions.shape, -1, np.int64)
         block = np.searchsorted(self.starts, positions, side="right") - 1
         inside = (block >= 0) & (positions < self.ends[np.maximum(block, 0)])
         left = self.offsets[np.maximum(block, 0)] + positions - self.starts[np.maximum(block, 0)]

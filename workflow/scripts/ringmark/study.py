@@ -7,6 +7,8 @@ value and remedy.
 from __future__ import annotations
 
 import csv
+import difflib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 REQUIRED_COLUMNS = ("library", "sample", "condition", "assay")
 FILE_COLUMNS = ("fastq_1", "fastq_2", "accession")
 OPTIONAL_COLUMNS = ("strandedness", "input_library")
+ASSAYS = ("input", "ip")
 _MISSING = ("", "NA")
+_DEFAULTS = {"strandedness": "auto"}
+_HINT = "mend the rows named above; the columns are explained in config/README.md"
 
 
 @dataclass(frozen=True)
@@ -152,26 +157,31 @@ class _Row:
     values: Mapping[str, str]
 
     def __getitem__(self, column: str) -> str:
-        return self.values.get(column, "")
+        return self.values.get(column) or _DEFAULTS.get(column, "")
 
 
-def read_study(
+RowCheck = Callable[[Mapping[str, str]], Iterable[str]]
+RunCheck = Callable[[Run], Iterable[str]]
+
+
+def check_sheet(
     sheet: str | Path,
-    contrast: Contrast,
-    row_check: Callable[[Mapping[str, str]], Iterable[str]] | None = None,
-) -> Study:
-    """Read the samples sheet.
+    contrast: Contrast | None,
+    row_check: RowCheck | None = None,
+    run_check: RunCheck | None = None,
+) -> None:
+    """Check the samples sheet before a run.
 
     Parameters
     ----------
     sheet
         Tab-separated file with a header; FASTQ paths are absolute or relative to its folder.
     contrast
-        What is compared.
+        What is compared; ``None`` where it is not known, and then not checked.
     row_check
-        Returns what is wrong inside one row, given its filled fields. The check before a run holds
-        rows against their schema here; a program that starts from counts leaves it out, and so
-        accepts a sheet without FASTQ files.
+        Returns what is wrong inside one row, given its filled fields.
+    run_check
+        Returns what is wrong with the files of one run.
 
     Raises
     ------
@@ -181,79 +191,161 @@ def read_study(
     sheet = Path(sheet)
     rows = _read_rows(sheet)
     problems = []
-    if row_check is not None:
-        for row in rows:
-            filled = {column: value for column, value in row.values.items() if value}
-            problems += [f"row {row.line}: {text}" for text in row_check(filled)]
-    problems += _library_problems(rows)
-    if not problems:
-        problems += _file_problems(rows)
-        problems += _pair_problems(rows)
-        problems += _contrast_problems(rows, contrast)
-    if problems:
-        raise InputError(
-            [f"{sheet}, {problem}" for problem in problems],
-            "mend the rows named above; the columns are explained in config/README.md",
-        )
+    for row in rows:
+        filled = {column: value for column, value in row.values.items() if value}
+        problems += [f"row {row.line}: {text}" for text in (row_check(filled) if row_check else ())]
+    problems += _sheet_problems(sheet, rows, contrast)
+    for row in rows:
+        run = _run(row, sheet.parent)
+        problems += [f"row {row.line}: {text}" for text in (run_check(run) if run_check else ())]
+    _raise(sheet, problems)
+
+
+def read_study(sheet: str | Path, contrast: Contrast) -> Study:
+    """Read the samples sheet.
+
+    The sheet needs no FASTQ columns: a program that starts from counts does not look at them.
+
+    Raises
+    ------
+    InputError
+        With every mistake that its rows make together: file, row, value and remedy.
+    """
+    sheet = Path(sheet)
+    rows = _read_rows(sheet)
+    _raise(sheet, _sheet_problems(sheet, rows, contrast))
     libraries = _libraries(rows, sheet.parent)
     return Study(libraries, tuple(_pairs(libraries)), contrast)
 
 
+def _raise(sheet: Path, problems: Sequence[str]) -> None:
+    if problems:
+        raise InputError([f"{sheet}, {problem}" for problem in problems], _HINT)
+
+
+def _sheet_problems(sheet: Path, rows: Sequence[_Row], contrast: Contrast | None) -> list[str]:
+    """Return what is wrong between rows.
+
+    Pairs and levels are only looked at where every row says what it is: a mistyped assay would
+    otherwise be told a second time, as an input that is missing.
+    """
+    problems = list(_library_problems(rows, contrast))
+    told = all(row[name] for row in rows for name in REQUIRED_COLUMNS) and all(
+        row["assay"] in ASSAYS for row in rows
+    )
+    if told and not problems:
+        problems += _pair_problems(rows)
+        problems += _contrast_problems(rows, contrast) if contrast else ()
+    return [*problems, *_file_problems(rows, sheet.parent)]
+
+
 def _read_rows(sheet: Path) -> list[_Row]:
-    try:
-        text = sheet.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f"{sheet}: no such samples sheet", "set 'samples' in the configuration to its path"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{sheet}: cannot be read: {error}", "give a readable, UTF-8, tab-separated text file"
-        ) from None
-    lines = list(csv.reader(text.splitlines(), delimiter="\t"))
-    header = [name.strip() for name in lines[0]] if lines else []
-    _check_header(sheet, header)
+    header: list[str] = []
     rows = []
-    for number, fields in enumerate(lines[1:], start=2):
-        values = [value.strip() for value in fields]
-        if not any(values) or values[0].startswith("#"):
+    for number, line in enumerate(_read_text(sheet).split("\n"), start=1):
+        fields = _split(sheet, number, line)
+        if not fields or fields[0].startswith("#"):
             continue
-        if len(values) > len(header):
+        if not header:
+            header = fields
+            _check_header(sheet, number, header)
+            continue
+        if len(fields) > len(header):
             raise InputError(
-                f"{sheet}, row {number}: {len(values)} fields under {len(header)} columns",
+                f"{sheet}, row {number}: {len(fields)} fields under {len(header)} columns, "
+                f"the last being {fields[-1]!r}",
                 "separate the fields by single tabs",
             )
-        values += [""] * (len(header) - len(values))
-        pairs = zip(header, values, strict=True)
+        fields += [""] * (len(header) - len(fields))
+        pairs = zip(header, fields, strict=True)
         rows.append(_Row(number, {k: "" if v in _MISSING else v for k, v in pairs}))
     if not rows:
         raise InputError(f"{sheet}: no rows", "list one sequencing run a row below the header")
     return rows
 
 
-def _check_header(sheet: Path, header: Sequence[str]) -> None:
-    if len(header) == 1 and ("," in header[0] or ";" in header[0]):
+def _read_text(sheet: Path) -> str:
+    """Return the sheet with plain line ends; UTF-8, or what Excel calls Unicode text."""
+    try:
+        content = sheet.read_bytes()
+    except FileNotFoundError:
         raise InputError(
-            f"{sheet}, row 1: the header {header[0]!r} is not separated by tabs",
+            f"{sheet}: no such samples sheet",
+            "set 'samples' in the configuration to its path (relative to the working folder)",
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{sheet}: cannot be read: {error.strerror}", "give a tab-separated text file"
+        ) from None
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{sheet}, row {row}: {content[error.start : error.end]!r} is not UTF-8 text",
+            "save the sheet as tab-separated text in UTF-8",
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _split(sheet: Path, number: int, line: str) -> list[str]:
+    """Return the fields of a line, trimmed and without the empty ones at its end."""
+    try:
+        fields = [value.strip() for value in next(csv.reader([line], "excel-tab", strict=True), [])]
+    except csv.Error as error:
+        raise InputError(
+            f"{sheet}, row {number}: {error}: {line[:80]!r}", "take out the stray quotation mark"
+        ) from None
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def _check_header(sheet: Path, number: int, header: Sequence[str]) -> None:
+    place = f"{sheet}, row {number}"
+    if len(header) == 1:
+        raise InputError(
+            f"{place}: the header {header[0]!r} is not separated by tabs",
             "save the sheet as tab-separated text",
         )
+    problems = []
     missing = [name for name in REQUIRED_COLUMNS if name not in header]
     if missing:
-        raise InputError(
-            f"{sheet}, row 1: no column {', '.join(missing)} (found: {', '.join(header)})",
-            f"the sheet needs the columns {', '.join(REQUIRED_COLUMNS)}",
-        )
-    twice = sorted({name for name in header if header.count(name) > 1})
+        problems.append(f"{place}: no column {', '.join(missing)} (found: {', '.join(header)})")
+    if "" in header:
+        problems.append(f"{place}: column {header.index('') + 1} has no name")
+    twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
+        problems.append(f"{place}: column {', '.join(twice)} stands twice")
+    problems += [
+        f"{place}: the column {name!r} is not known; did you mean {meant!r}?"
+        for name, meant in _misspelt(header)
+    ]
+    if problems:
         raise InputError(
-            f"{sheet}, row 1: column {', '.join(twice)} stands twice", "name each column once"
+            problems,
+            f"the sheet needs the columns {', '.join(REQUIRED_COLUMNS)}, each once, and fastq_1 "
+            "or accession; all are explained in config/README.md",
         )
 
 
-def _library_problems(rows: Sequence[_Row]) -> Iterator[str]:
+def _misspelt(header: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield columns that would be taken for covariates but resemble a column that is not there."""
+    known = (*REQUIRED_COLUMNS, *FILE_COLUMNS, *OPTIONAL_COLUMNS)
+    absent = [name for name in known if name not in header]
+    for name in header:
+        plain = name.lower().replace(" ", "_").replace("-", "_")
+        nearest = difflib.get_close_matches(plain, absent, n=1, cutoff=0.85)
+        if name not in known and nearest:
+            yield name, nearest[0]
+
+
+def _library_problems(rows: Sequence[_Row], contrast: Contrast | None) -> Iterator[str]:
     """Yield where rows of one library disagree and where a sample has two conditions."""
     first: dict[str, _Row] = {}
-    constant = [name for name in rows[0].values if name not in ("library", *FILE_COLUMNS)]
+    compared = (contrast.factor, *contrast.covariates) if contrast else ()
+    constant = dict.fromkeys([*REQUIRED_COLUMNS[1:], *OPTIONAL_COLUMNS, *compared])
     for row in rows:
         known = first.setdefault(row["library"], row)
         for column in constant:
@@ -263,35 +355,44 @@ def _library_problems(rows: Sequence[_Row]) -> Iterator[str]:
                     f"and {known[column]!r} in row {known.line}; runs of one library agree in all "
                     "but their files"
                 )
-        if bool(known["fastq_2"]) != bool(row["fastq_2"]):
+        if _layout(known) != _layout(row):
             yield (
-                f"row {row.line}: library {row['library']!r} mixes single-end and paired-end runs "
-                f"(row {known.line}); give them two library names"
+                f"row {row.line}: library {row['library']!r} has {_layout(row)} here and "
+                f"{_layout(known)} in row {known.line}; give them two library names"
             )
     conditions: dict[str, _Row] = {}
     for row in rows:
         known = conditions.setdefault(row["sample"], row)
-        if known["condition"] != row["condition"]:
+        if known["condition"] != row["condition"] and known["library"] != row["library"]:
             yield (
                 f"row {row.line}: sample {row['sample']!r} has condition {row['condition']!r} here "
-                f"and {known['condition']!r} in row {known.line}; a specimen has one condition"
+                f"and {known['condition']!r} in row {known.line}; a specimen has one condition: "
+                "give two specimens two names, and what they share a column of its own"
             )
 
 
-def _file_problems(rows: Sequence[_Row]) -> Iterator[str]:
-    """Yield files and accessions that stand twice."""
+def _layout(row: _Row) -> str:
+    """Return how a run is given; only the archive knows the layout of an accession."""
+    if row["accession"]:
+        return "an accession"
+    return "paired-end files" if row["fastq_2"] else "single-end files"
+
+
+def _file_problems(rows: Sequence[_Row], folder: Path) -> Iterator[str]:
+    """Yield files and accessions that stand twice, however their paths are written."""
     used: dict[str, _Row] = {}
     for row in rows:
         for column in FILE_COLUMNS:
             value = row[column]
             if not value:
                 continue
-            if value in used:
+            key = value if column == "accession" else os.path.normpath(folder / value)
+            if key in used:
                 yield (
-                    f"row {row.line}: {column} {value!r} is already used in row {used[value].line}"
-                    f" (library {used[value]['library']!r}); every file belongs to one row"
+                    f"row {row.line}: {column} {value!r} is already used in row {used[key].line}"
+                    f" (library {used[key]['library']!r}); every file belongs to one row"
                 )
-            used.setdefault(value, row)
+            used.setdefault(key, row)
 
 
 def _pair_problems(rows: Sequence[_Row]) -> Iterator[str]:
@@ -394,7 +495,7 @@ def _libraries(rows: Sequence[_Row], folder: Path) -> tuple[Library, ...]:
             condition=members[0]["condition"],
             assay=members[0]["assay"],
             runs=tuple(_run(row, folder) for row in members),
-            strandedness=members[0]["strandedness"] or "auto",
+            strandedness=members[0]["strandedness"],
             input_library=members[0]["input_library"] or None,
             covariates={k: v for k, v in members[0].values.items() if k not in known},
         )

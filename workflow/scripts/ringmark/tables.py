@@ -64,27 +64,77 @@ class Table:
         Raises
         ------
         InputError
-            If a column is missing or a value is not of its column's type.
+            If a column is missing or stands twice, or a value is not of its column's type.
         """
-        header = pd.read_csv(path, sep="\t", nrows=0).columns
-        missing = [name for name in self.columns if name not in header]
+        missing = [name for name in self.columns if name not in _header(path)]
         if missing:
             raise InputError(
                 f"{path}: the {self.name} table has no column {', '.join(missing)}",
                 f"it needs the columns {', '.join(self.columns)}",
             )
-        try:
-            return pd.read_csv(
-                path,
-                sep="\t",
-                dtype=dict(self.columns),
-                na_values=["NA"],
-                keep_default_na=False,
-            )
-        except ValueError as error:
-            raise InputError(
-                f"{path}: {error}", f"the types of the {self.name} table are {dict(self.columns)}"
-            ) from error
+        kinds = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
+        hint = f"the columns of the {self.name} table are {kinds}"
+        return _read(path, dict(self.columns), hint, na_values=["NA"])
+
+
+def _header(path: str | Path) -> list[str]:
+    """Return the column names of a table as they are written.
+
+    Raises
+    ------
+    InputError
+        If there is no header, or a name stands twice.
+    """
+    try:
+        first = pd.read_csv(path, sep="\t", header=None, nrows=1, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        raise InputError(
+            f"{path}: empty, without a header", "a table without rows still has its header"
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not a table: {error}", "give a tab-separated text file"
+        ) from error
+    header = first.iloc[0].tolist()
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: column {', '.join(twice)} stands twice", "name each column once")
+    return header
+
+
+def _read(
+    path: str | Path, kinds: Mapping[str, str], hint: str, na_values: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read the rows of a table, each column of the type given."""
+    try:
+        frame = pd.read_csv(
+            path, sep="\t", dtype=dict(kinds), na_values=na_values, keep_default_na=False
+        )
+    except ValueError as error:
+        problem = _wrong_cell(path, kinds, na_values) or f": {error}"
+        raise InputError(f"{path}{problem}", hint) from error
+    # pandas takes the first column of rows that are longer than the header for an index
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise InputError(f"{path}: the rows have more fields than the header", hint)
+    return frame
+
+
+def _wrong_cell(path: str | Path, kinds: Mapping[str, str], na_values: Sequence[str]) -> str:
+    """Say which cell of a table is not of its column's type; nothing if that is not the fault."""
+    try:
+        cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    except ValueError:
+        return ""
+    for name, kind in kinds.items():
+        if kind == STRING:
+            continue
+        numbers = pd.to_numeric(cells[name], errors="coerce")
+        whole = kind == NUMBER or numbers % 1 == 0
+        wrong = cells[name][~((numbers.notna() & whole) | cells[name].isin(na_values))]
+        if len(wrong):
+            what = "a number" if kind == NUMBER else "a whole number"
+            return f", row {wrong.index[0] + 2}: {name} {wrong.iloc[0]!r} is not {what}"
+    return ""
 
 
 def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
@@ -117,16 +167,16 @@ def read_matrix(path: str | Path) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Shape (features, libraries); the index holds the ids and carries the first column's name.
+
+    Raises
+    ------
+    InputError
+        If there is no header, a library stands twice or a count is not a whole number.
     """
-    header = list(pd.read_csv(path, sep="\t", nrows=0).columns)
-    kinds = {header[0]: "string", **dict.fromkeys(header[1:], "int64")}
-    try:
-        frame = pd.read_csv(path, sep="\t", dtype=kinds, keep_default_na=False)
-    except ValueError as error:
-        raise InputError(
-            f"{path}: {error}", "a count matrix holds whole numbers after its first column"
-        ) from error
-    return frame.set_index(header[0])
+    header = _header(path)
+    kinds = {header[0]: STRING, **dict.fromkeys(header[1:], "int64")}
+    hint = "a count matrix holds ids, then whole numbers, a column a library"
+    return _read(path, kinds, hint).set_index(header[0])
 
 
 def write_matrix(matrix: pd.DataFrame, path: str | Path, id_name: str) -> None:
