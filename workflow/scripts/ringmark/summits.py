@@ -84,7 +84,7 @@ def _length_counts(coverages: Iterable[Coverage]) -> IntArray:
         counts += coverage.lengths
     short = counts[:_SHORTEST_FRAGMENT].sum()
     counts[:_SHORTEST_FRAGMENT] = 0
-    counts[_SHORTEST_FRAGMENT] += max(short, 1)
+    counts[_SHORTEST_FRAGMENT] += short if counts.any() or short else 1
     return counts
 
 

@@ -1,0 +1,221 @@
+import numpy as np
+import pandas as pd
+import pysam
+import pytest
+
+import assess_ip
+from assess_ip import Motifs, jaccard, verdict
+from ringmark.annotation import Annotation, Gene, Transcript
+from ringmark.bins import BinLayout, Coverage
+from ringmark.intervals import Blocks
+from ringmark.peaks import Peak, describe_peaks
+from ringmark.tables import PEAKS, QUALITY
+
+GENES, LENGTH, SITE, FRAGMENT = 40, 2000, 1200, 150
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Forty genes with a DRACH motif at the site of every second one, which is near the stop."""
+    folder = tmp_path_factory.mktemp("assess")
+    generator = np.random.default_rng(11)
+    letters = generator.choice(list("CT"), GENES * 3000)
+    genes = {}
+    for index in range(GENES):
+        start = 500 + index * 3000
+        exons = Blocks(np.array([start]), np.array([start + LENGTH]), "+")
+        coding = (start + 100, start + SITE + 30)
+        genes[f"G{index}"] = Gene(
+            f"G{index}", f"N{index}", "x", "chr1", "+", (Transcript(f"T{index}", exons, *coding),)
+        )
+        for place in (SITE, 300, 700):
+            letters[start + place - 2 : start + place + 3] = list("GGACT")
+    (folder / "genome.fa").write_text(f">chr1\n{''.join(letters)}\n")
+    annotation = Annotation(genes)
+    annotation.write(folder / "transcripts.tsv")
+    layout = BinLayout.of(annotation)
+    for sample in "12":
+        library(layout, generator, True).save(folder / f"{sample}_ip.npz")
+        library(layout, generator, False).save(folder / f"{sample}_input.npz")
+    library(layout, generator, False).save(folder / "failed_ip.npz")
+    library(layout, generator, False, 0).save(folder / "empty.npz")
+    peaks = [
+        Peak(index, SITE - 60, SITE + 60, SITE, 0.0, padj=0.01) for index in range(0, GENES, 2)
+    ]
+    with pysam.FastaFile(str(folder / "genome.fa")) as genome:
+        PEAKS.write(describe_peaks(peaks, layout, genome), folder / "peaks.tsv")
+    PEAKS.write([], folder / "none.tsv")
+    write_background(folder / "background.tsv", {"1_ip": 0, "2_ip": 0, "failed_ip": 0})
+    return folder
+
+
+def write_background(path, ratios):
+    frame = pd.DataFrame({"ip_library": list(ratios), "input_library": "x"})
+    frame["log_ratio"] = list(ratios.values())
+    frame.to_csv(path, sep="\t", index=False)
+
+
+def library(layout, generator, pulled, number=12_000):
+    genes = generator.integers(0, GENES, number)
+    starts = generator.integers(0, LENGTH - FRAGMENT, number)
+    if pulled:
+        genes = np.append(genes, 2 * generator.integers(0, GENES // 2, 4000))
+        starts = np.append(starts, generator.integers(SITE - FRAGMENT + 1, SITE + 1, 4000))
+    first, last = np.zeros(layout.steps, np.int32), np.zeros(layout.steps, np.int32)
+    np.add.at(first, layout.step_offsets[genes] + starts // 5, 1)
+    np.add.at(last, layout.step_offsets[genes] + (starts + FRAGMENT - 1) // 5, 1)
+    lengths = np.bincount(np.full(len(genes), FRAGMENT), minlength=1001)
+    totals, number = np.bincount(genes, minlength=GENES), len(genes)
+    return Coverage(first, last, totals, lengths, number, number, layout.digest, "reverse")
+
+
+def run(study, output, pairs, *more):
+    options = ["--annotation", study / "transcripts.tsv", "--genome", study / "genome.fa"]
+    options += ["--peaks", study / "peaks.tsv", "--background", study / "background.tsv"]
+    options += ["--output", output / "quality.tsv"]
+    for pair in pairs:
+        options += ["--pair", *pair]
+    options += ["--bins", *sorted(study.glob("*.npz"))]
+    return assess_ip.main([str(item) for item in (*options, *more)])
+
+
+GOOD = [("1_ip", "1_input", "s1", "a"), ("2_ip", "2_input", "s2", "a")]
+
+
+def read(folder):
+    return QUALITY.read(folder / "quality.tsv").set_index("sample")
+
+
+def test_good_pairs(study, tmp_path):
+    assert run(study, tmp_path, GOOD) == 0
+    table = read(tmp_path)
+    assert table["verdict"].tolist() == ["good", "good"]
+    assert table["enrichment"].between(4, 12).all()
+    assert table["ip_fraction_in_peaks"].between(0.15, 0.35).all()
+    assert (table["drach_rate_summits"] > 0.9).all()
+    assert table["drach_rate_background"].between(0.0, 0.2).all()
+    assert (table["drach_odds_ratio"] > 10).all() and (table["drach_pvalue"] < 1e-6).all()
+    assert (table["stop_codon_enrichment"] > 3).all()
+    assert table["replicate_jaccard"].between(0.5, 1).all()
+    assert table["reason"].str.contains("DRACH odds ratio").all()
+
+
+def test_pair_without_replicate(study, tmp_path):
+    assert run(study, tmp_path, GOOD[:1]) == 0
+    table = read(tmp_path)
+    assert table["replicate_jaccard"].isna().all()
+    assert table["verdict"].tolist() == ["good"]
+
+
+def test_failed_ip_is_told(study, tmp_path):
+    pairs = [*GOOD, ("failed_ip", "1_input", "s3", "a")]
+    assert run(study, tmp_path, pairs) == 0
+    table = read(tmp_path)
+    assert table["verdict"].tolist() == ["good", "good", "failed"]
+    assert table.loc["s3", "enrichment"] == pytest.approx(1, abs=0.3)
+    assert "1-fold" in table.loc["s3", "reason"] or "fold in peaks" in table.loc["s3", "reason"]
+
+
+def test_swapped_libraries_are_told(study, tmp_path):
+    write_background(tmp_path / "background.tsv", {"1_input": 0, "2_ip": 0})
+    pairs = [("1_input", "1_ip", "s1", "a"), GOOD[1]]
+    more = ["--background", str(tmp_path / "background.tsv")]
+    assert run(study, tmp_path, pairs, *more) == 0
+    table = read(tmp_path)
+    assert table.loc["s1", "verdict"] == "failed"
+    assert "are they swapped?" in table.loc["s1", "reason"]
+    assert table.loc["s2", "reason"].startswith("Jaccard index with replicates")
+
+
+def test_swapped_libraries_are_told_without_any_peak(study, tmp_path):
+    write_background(tmp_path / "background.tsv", {"1_input": 0})
+    more = ["--background", str(tmp_path / "background.tsv"), "--peaks", str(study / "none.tsv")]
+    assert run(study, tmp_path, [("1_input", "1_ip", "s1", "a")], *more) == 0
+    assert "are they swapped?" in read(tmp_path).loc["s1", "reason"]
+
+
+def test_empty_library(study, tmp_path):
+    write_background(tmp_path / "background.tsv", {"empty": 0})
+    more = ["--background", str(tmp_path / "background.tsv")]
+    assert run(study, tmp_path, [("empty", "1_input", "s", "a")], *more) == 0
+    row = read(tmp_path).loc["s"]
+    assert row["verdict"] == "failed" and row["ip_fraction_in_peaks"] == 0
+    assert np.isnan(row["drach_rate_summits"]) and np.isnan(row["stop_codon_enrichment"])
+
+
+def test_study_without_peaks(study, tmp_path):
+    assert run(study, tmp_path, GOOD, "--peaks", str(study / "none.tsv")) == 0
+    table = read(tmp_path)
+    assert (table["verdict"] == "failed").all()
+    assert table["reason"].str.contains("the study has no peak").all()
+
+
+def test_no_pair_gives_a_header(study, tmp_path):
+    assert run(study, tmp_path, []) == 0
+    assert read(tmp_path).empty
+
+
+def test_same_bytes_each_time(study, tmp_path):
+    run(study, tmp_path, GOOD)
+    first = (tmp_path / "quality.tsv").read_bytes()
+    run(study, tmp_path, GOOD)
+    assert (tmp_path / "quality.tsv").read_bytes() == first
+
+
+def test_missing_background_is_told(study, tmp_path, capsys):
+    write_background(tmp_path / "background.tsv", {"1_ip": 0})
+    more = ["--background", str(tmp_path / "background.tsv")]
+    assert run(study, tmp_path, GOOD, *more) == 1
+    assert "no row for IP 2_ip" in capsys.readouterr().err
+    (tmp_path / "background.tsv").write_text("something\nelse\n")
+    assert run(study, tmp_path, GOOD, *more) == 1
+    assert "log_ratio" in capsys.readouterr().err
+
+
+def test_peaks_of_another_annotation_are_told(study, tmp_path, capsys):
+    table = PEAKS.read(study / "peaks.tsv").assign(gene_id="other")
+    PEAKS.write(table, tmp_path / "peaks.tsv")
+    assert run(study, tmp_path, GOOD, "--peaks", str(tmp_path / "peaks.tsv")) == 1
+    assert "gene other is not in the annotation" in capsys.readouterr().err
+
+
+def test_motifs():
+    motifs = Motifs(20, 400, 18, 160, 10, 40)
+    assert motifs.odds_ratio == pytest.approx(18.5 / 2.5 / (160.5 / 240.5))
+    assert motifs.pvalue < 1e-4
+    assert np.isnan(Motifs().odds_ratio) and np.isnan(Motifs().pvalue)
+
+
+def test_jaccard():
+    exons = Blocks(np.array([0]), np.array([1000]), "+")
+    record = Gene("G", "G", "x", "c", "+", (Transcript("T", exons),))
+    layout = BinLayout.of(Annotation({"G": record}))
+    peaks = [Peak(0, start, start + 100, start, 0.0) for start in (0, 50, 500)]
+    assert jaccard([peaks[0]], [peaks[1]], layout) == pytest.approx(1 / 3)
+    assert jaccard([peaks[0]], [peaks[2]], layout) == 0
+    assert jaccard(peaks, peaks, layout) == 1
+
+
+@pytest.mark.parametrize(
+    "enrichment, own, odds, shared, turned, word, reason",
+    [
+        (5, 50, 3, 0.5, False, "good", "5-fold"),
+        (5, 50, 3, np.nan, False, "good", "odds ratio 3"),
+        (2, 50, 3, 0.5, False, "weak", "2-fold"),
+        (5, 4, 3, 0.5, False, "weak", "4 peaks"),
+        (5, 0, np.nan, np.nan, False, "weak", "no peaks"),
+        (5, 50, 1.2, 0.5, False, "weak", "DRACH odds ratio 1.2"),
+        (5, 50, 3, 0.1, False, "weak", "Jaccard index with replicates 0.1"),
+        (1.2, 50, 3, 0.5, False, "failed", "1.2-fold"),
+        (5, 50, 0.8, 0.5, False, "failed", "no more than background"),
+        (5, 4, 0.8, 0.5, False, "weak", "DRACH odds ratio 0.8"),
+        (5, 50, 3, 0.5, True, "failed", "swapped"),
+        (np.nan, 0, np.nan, np.nan, False, "failed", "no peak"),
+    ],
+)
+def test_verdict(monkeypatch, enrichment, own, odds, shared, turned, word, reason):
+    monkeypatch.setattr(Motifs, "odds_ratio", property(lambda self: odds))
+    row = {"enrichment": enrichment, "replicate_jaccard": shared}
+    found = verdict(row, own, Motifs(), turned)
+    assert found[0] == word
+    assert reason in found[1]

@@ -1,0 +1,427 @@
+"""Assess how well each immunoprecipitation worked, and say so in one word with its reason.
+
+For each pair of IP and input:
+
+enrichment
+    Fragments of the IP in the peaks of the study, over what background leads to expect of the
+    input's fragments there (one fragment added to both).
+ip_fraction_in_peaks
+    Share of the IP's coverage of genes that lies in the peaks of the study.
+drach_rate_summits, drach_rate_background, drach_odds_ratio, drach_pvalue
+    Share of the summits of this pair's own peaks (called from this pair alone) that have the
+    adenosine of a DRACH motif within `DRACH_WINDOW` nucleotides; the same of places drawn from the
+    same genes, where bins are covered well enough to be tested but outside of the peaks,
+    `PLACES_A_PEAK` for each peak; odds ratio (0.5 added to each count) and one-sided Fisher test.
+stop_codon_enrichment
+    Share of the own summits near a stop codon over the share of those places.
+replicate_jaccard
+    Nucleotides in own peaks of this pair and of another one of the condition, over those in peaks
+    of either; mean over the other pairs that have own peaks.
+
+Verdict
+-------
+``failed``: nothing was pulled down (enrichment below `FAILED_ENRICHMENT`, or `ENOUGH_PEAKS` own
+peaks and more without more DRACH than background), or IP and input are swapped. The latter shows
+without peaks of other pairs and without motifs: m6A raises few places far above the background, so
+that more of the IP stands out of its input than of the input stands out of the IP, each judged
+against the background ratio found in that direction. It is not judged in libraries of fewer than
+`JUDGED_FRAGMENTS` fragments in genes.
+
+``weak``: enrichment below `GOOD_ENRICHMENT`, DRACH odds ratio below `GOOD_ODDS_RATIO`, fewer than
+`ENOUGH_PEAKS` own peaks, or replicates that share less than `GOOD_JACCARD`. Else ``good``.
+
+The random places are drawn from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import fisher_exact
+
+from call_peaks import (
+    BACKGROUND_COLUMNS,
+    add_study_options,
+    bin_paths,
+    check_contigs,
+    read_pairs,
+    sequence_reader,
+)
+from count_bins import layout_of
+from ringmark.bins import BinLayout
+from ringmark.errors import InputError, program
+from ringmark.intervals import IntArray
+from ringmark.peaks import (
+    Condition,
+    Genome,
+    PairCoverage,
+    Peak,
+    Thresholds,
+    call_peaks,
+    gene_sequence,
+    peak_counts,
+    prepare_condition,
+    region_of,
+)
+from ringmark.sequence import drach_positions
+from ringmark.tables import PEAKS, QUALITY
+
+#: A DRACH motif belongs to a summit up to this distance, spliced nucleotides.
+DRACH_WINDOW = 15
+#: Background places drawn for each peak.
+PLACES_A_PEAK = 20
+#: Enrichment below which nothing was pulled down, and from which the IP is good.
+FAILED_ENRICHMENT, GOOD_ENRICHMENT = 1.5, 2.5
+#: DRACH odds ratio from which the IP is good.
+GOOD_ODDS_RATIO = 1.5
+#: Jaccard index of the peaks of replicates from which the IP is good.
+GOOD_JACCARD = 0.2
+#: Own peaks that are enough to judge their motifs.
+ENOUGH_PEAKS = 10
+#: Fragments in genes of IP and input from which it is judged whether they are swapped.
+JUDGED_FRAGMENTS = 1000
+
+_STANDS_OUT = 2.0
+#: Share of a library that chance makes stand out.
+_LITTLE = 0.02
+_SEED = 20_120
+
+
+@dataclass(frozen=True)
+class Motifs:
+    """How often summits and background places have a DRACH motif, and lie at a stop codon.
+
+    Attributes
+    ----------
+    summits, places
+        Number of each.
+    summits_with, places_with
+        Number of each with a motif.
+    summits_at_stop, places_at_stop
+        Number of each near a stop codon.
+    """
+
+    summits: int = 0
+    places: int = 0
+    summits_with: int = 0
+    places_with: int = 0
+    summits_at_stop: int = 0
+    places_at_stop: int = 0
+
+    @property
+    def odds_ratio(self) -> float:
+        """Odds of a motif at a summit over those at a background place."""
+        if not self.summits or not self.places:
+            return float("nan")
+        inside = (self.summits_with + 0.5) / (self.summits - self.summits_with + 0.5)
+        return inside / ((self.places_with + 0.5) / (self.places - self.places_with + 0.5))
+
+    @property
+    def pvalue(self) -> float:
+        """One-sided Fisher test of more motifs at summits."""
+        if not self.summits or not self.places:
+            return float("nan")
+        rows = [
+            [self.summits_with, self.summits - self.summits_with],
+            [self.places_with, self.places - self.places_with],
+        ]
+        return float(fisher_exact(rows, alternative="greater")[1])
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    command = argparse.ArgumentParser(description="Assess how well each IP worked.")
+    add_study_options(command)
+    command.add_argument("--genome", type=Path, required=True, help="FASTA, for DRACH motifs")
+    command.add_argument("--peaks", type=Path, required=True, help="peaks of the study")
+    command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
+    command.add_argument("--output", type=Path, required=True, help="table of quality")
+    return command
+
+
+def study_peaks(table: pd.DataFrame, layout: BinLayout) -> list[Peak]:
+    """Return the peaks of a table in spliced coordinates.
+
+    Raises
+    ------
+    InputError
+        If a gene is not in the annotation.
+    """
+    index = {gene.gene_id: number for number, gene in enumerate(layout.genes)}
+    missing = sorted(set(table["gene_id"]) - set(index))
+    if missing:
+        raise InputError(
+            f"--peaks: gene {missing[0]} is not in the annotation",
+            "give the annotation that the peaks were called with",
+        )
+    found = []
+    for row in table.itertuples(index=False):
+        gene = index[str(row.gene_id)]
+        places = layout.genes[gene].union.to_spliced(np.array([row.start, row.end - 1, row.summit]))
+        first, last = sorted(places[:2].tolist())
+        found.append(Peak(gene, first, last + 1, int(places[2]), 0.0))
+    return found
+
+
+def read_background(path: Path, pairs: Sequence[PairCoverage]) -> dict[str, float]:
+    """Return the log ratio of each IP on background.
+
+    Raises
+    ------
+    InputError
+        If the table is malformed or a pair is missing.
+    """
+    try:
+        table = pd.read_csv(path, sep="\t", dtype={"ip_library": str})
+        ratios = dict(zip(table["ip_library"], table["log_ratio"].astype(float), strict=True))
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: {error}", f"it needs the columns {', '.join(BACKGROUND_COLUMNS)}"
+        ) from error
+    missing = [pair.ip_library for pair in pairs if pair.ip_library not in ratios]
+    if missing:
+        raise InputError(
+            f"{path}: no row for IP {', '.join(missing)}", "call peaks with the same pairs"
+        )
+    return ratios
+
+
+def enrichment_in(
+    peaks: Sequence[Peak], pair: PairCoverage, log_ratio: float, layout: BinLayout
+) -> tuple[float, float]:
+    """Return the enrichment of an IP in peaks, and the share of its coverage inside them."""
+    if not peaks:
+        return float("nan"), 0.0
+    ip, control = (peak_counts(peaks, item, layout).sum() for item in (pair.ip, pair.input))
+    depth = pair.ip.steps()
+    inside = depth[covered_steps(peaks, layout)].sum()
+    return (ip + 1) / (control * np.exp(log_ratio) + 1), float(inside / max(depth.sum(), 1))
+
+
+def covered_steps(peaks: Sequence[Peak], layout: BinLayout) -> npt.NDArray[np.bool_]:
+    """Return which steps of all genes lie in a peak."""
+    inside = np.zeros(layout.steps, dtype=bool)
+    for peak in peaks:
+        offset = layout.step_offsets[peak.gene]
+        inside[offset + peak.start // layout.step : offset + -(-peak.end // layout.step)] = True
+    return inside
+
+
+def jaccard(first: Sequence[Peak], second: Sequence[Peak], layout: BinLayout) -> float:
+    """Return the nucleotides in both sets of peaks over those in either."""
+    one, other = covered_steps(first, layout), covered_steps(second, layout)
+    return float((one & other).sum() / max(int((one | other).sum()), 1))
+
+
+def background_places(
+    peaks: Sequence[Peak], alone: Condition, layout: BinLayout, generator: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Draw places as (gene, spliced position) from the genes of peaks, outside of the peaks."""
+    first, end = layout.bin_steps
+    inside = np.concatenate([[0], np.cumsum(covered_steps(peaks, layout))])
+    free = alone.tests.tested & (inside[end] == inside[first])
+    places = []
+    for peak in peaks:
+        bins = slice(*layout.bin_offsets[peak.gene : peak.gene + 2])
+        choice = np.flatnonzero(free[bins])
+        if not len(choice):
+            continue
+        drawn = generator.choice(choice, PLACES_A_PEAK) * layout.width
+        drawn += generator.integers(0, layout.width, PLACES_A_PEAK)
+        last = int(layout.lengths[peak.gene]) - 1
+        places += [(peak.gene, min(int(place), last)) for place in drawn]
+    return places
+
+
+def count_motifs(
+    peaks: Sequence[Peak], places: Sequence[tuple[int, int]], layout: BinLayout, genome: Genome
+) -> Motifs:
+    """Count motifs and stop codons at summits and at background places."""
+    motifs: dict[int, IntArray] = {}
+
+    def look(gene: int, place: int) -> tuple[bool, bool]:
+        record = layout.genes[gene]
+        if gene not in motifs:
+            motifs[gene] = drach_positions(gene_sequence(record, genome))
+        near = len(motifs[gene]) > 0 and np.abs(motifs[gene] - place).min() <= DRACH_WINDOW
+        genomic = int(record.union.to_genome(np.array([place]))[0])
+        return bool(near), region_of(record, genomic) == "stop_codon"
+
+    at_summits = [look(peak.gene, peak.summit) for peak in peaks]
+    at_places = [look(gene, place) for gene, place in places]
+    return Motifs(
+        len(at_summits),
+        len(at_places),
+        sum(near for near, _ in at_summits),
+        sum(near for near, _ in at_places),
+        sum(stop for _, stop in at_summits),
+        sum(stop for _, stop in at_places),
+    )
+
+
+def standing_out(alone: Condition) -> float:
+    """Return the share of the first library's counts that stand out of the background.
+
+    That is the excess over background of the bins that are `_STANDS_OUT` standard deviations up.
+    """
+    ip, control = alone.ip[:, 0], alone.input[:, 0]
+    expected = control * np.exp(alone.background.log_ratio[0])
+    high = alone.tests.statistic > _STANDS_OUT
+    return float((ip - expected)[high].clip(0).sum() / max(ip.sum(), 1))
+
+
+def swapped(pair: PairCoverage, alone: Condition, layout: BinLayout) -> bool:
+    """Return whether more of the input stands out of the IP than of the IP out of the input."""
+    if min(pair.ip.counted, pair.input.counted) < JUDGED_FRAGMENTS:
+        return False
+    turned = replace(pair, ip=pair.input, input=pair.ip)
+    other = prepare_condition(alone.name, [turned], layout, Thresholds())
+    return standing_out(other) > max(standing_out(alone), _LITTLE)
+
+
+def verdict(row: Mapping[str, float], own: int, motifs: Motifs, turned: bool) -> tuple[str, str]:
+    """Return the verdict on a pair and its reason.
+
+    Parameters
+    ----------
+    row
+        Values of the pair's columns.
+    own
+        Peaks called from this pair alone.
+    turned
+        Whether IP and input look swapped.
+    """
+    enrichment, odds = row["enrichment"], motifs.odds_ratio
+    failed, weak = [], []
+    if turned:
+        failed.append("the input stands out of the IP, not the IP of the input: are they swapped?")
+    if own < ENOUGH_PEAKS:
+        weak.append(f"{own or 'no'} peaks in this pair alone")
+    if not enrichment >= FAILED_ENRICHMENT:
+        failed.append(
+            "the study has no peak"
+            if np.isnan(enrichment)
+            else f"IP over input {enrichment:.2g}-fold in peaks"
+        )
+    elif enrichment < GOOD_ENRICHMENT:
+        weak.append(f"IP over input {enrichment:.2g}-fold in peaks")
+    if own >= ENOUGH_PEAKS and odds <= 1:
+        failed.append(f"DRACH at summits no more than background, odds ratio {odds:.2g}")
+    elif odds < GOOD_ODDS_RATIO:
+        weak.append(f"DRACH odds ratio {odds:.2g}")
+    if row["replicate_jaccard"] < GOOD_JACCARD:
+        weak.append(f"Jaccard index with replicates {row['replicate_jaccard']:.2g}")
+    if failed:
+        return "failed", "; ".join(failed)
+    if weak:
+        return "weak", "; ".join(weak)
+    return "good", f"IP over input {enrichment:.2g}-fold in peaks, DRACH odds ratio {odds:.2g}"
+
+
+def quality_row(
+    pair: PairCoverage,
+    alone: Condition,
+    own: Mapping[str, Sequence[Peak]],
+    replicates: Sequence[str],
+    study: tuple[Sequence[Peak], float],
+    layout: BinLayout,
+    genome: Genome,
+) -> dict[str, object]:
+    """Return the row of one pair.
+
+    Parameters
+    ----------
+    alone
+        The pair as a condition of its own.
+    own
+        Peaks of each pair alone, by IP library.
+    replicates
+        Other IP libraries of the condition.
+    study
+        Peaks of the study and the pair's log ratio on background.
+    """
+    peaks = own[pair.ip_library]
+    generator = np.random.default_rng(_SEED)
+    motifs = count_motifs(peaks, background_places(peaks, alone, layout, generator), layout, genome)
+    enrichment, fraction = enrichment_in(study[0], pair, study[1], layout)
+    shared = [jaccard(peaks, own[other], layout) for other in replicates if own[other] and peaks]
+    stops = (
+        share(motifs.summits_at_stop, motifs.summits),
+        share(motifs.places_at_stop, motifs.places),
+    )
+    row = {
+        "enrichment": enrichment,
+        "ip_fraction_in_peaks": fraction,
+        "drach_rate_summits": share(motifs.summits_with, motifs.summits),
+        "drach_rate_background": share(motifs.places_with, motifs.places),
+        "drach_odds_ratio": motifs.odds_ratio,
+        "drach_pvalue": motifs.pvalue,
+        "stop_codon_enrichment": stops[0] / stops[1] if stops[1] else float("nan"),
+        "replicate_jaccard": float(np.mean(shared)) if shared else float("nan"),
+    }
+    word, reason = verdict(row, len(peaks), motifs, swapped(pair, alone, layout))
+    names = {
+        "sample": pair.sample,
+        "condition": pair.condition,
+        "ip_library": pair.ip_library,
+        "input_library": pair.input_library,
+    }
+    return {**names, **row, "verdict": word, "reason": reason}
+
+
+def share(part: int, whole: int) -> float:
+    """Return a proportion; NaN of nothing."""
+    return part / whole if whole else float("nan")
+
+
+def assess(
+    pairs: Sequence[PairCoverage],
+    peaks: Sequence[Peak],
+    ratios: Mapping[str, float],
+    layout: BinLayout,
+    genome: Genome,
+) -> pd.DataFrame:
+    """Return the table of quality, one row a pair."""
+    alone, own = {}, {}
+    for pair in pairs:
+        name = pair.ip_library
+        single = replace(pair, condition=name)
+        alone[name] = prepare_condition(name, [single], layout, Thresholds())
+        own[name] = call_peaks([alone[name]], layout, Thresholds())
+    rows = []
+    for pair in pairs:
+        replicates = [
+            other.ip_library
+            for other in pairs
+            if other.condition == pair.condition and other.ip_library != pair.ip_library
+        ]
+        study = (peaks, ratios[pair.ip_library])
+        rows.append(
+            quality_row(pair, alone[pair.ip_library], own, replicates, study, layout, genome)
+        )
+    return QUALITY.frame(rows)
+
+
+@program
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the program."""
+    options = parser().parse_args(argv)
+    layout = layout_of(options.annotation, options.bin_width)
+    pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
+    ratios = read_background(options.background, pairs)
+    peaks = study_peaks(PEAKS.read(options.peaks), layout)
+    with sequence_reader(options.genome) as genome:
+        check_contigs({gene.chrom for gene in layout.genes}, genome)
+        table = assess(pairs, peaks, ratios, layout, genome)
+    QUALITY.write(table, options.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
