@@ -359,7 +359,7 @@ def _parse_record(fields: list[str], name: str, number: int, line: str) -> GtfRe
         )
     if not (start.isdigit() and end.isdigit()) or not 1 <= int(start) <= int(end):
         raise _bad_line(name, number, line, f"start {start!r} and end {end!r}")
-    if strand not in "+-" or not strand:
+    if strand not in ("+", "-"):
         raise _bad_line(name, number, line, f"strand {strand!r} is neither + nor -")
     values: dict[str, str] = {}
     for key, quoted, plain in _ATTRIBUTE.findall(attributes):
@@ -384,7 +384,8 @@ def _parse_record(fields: list[str], name: str, number: int, line: str) -> GtfRe
 def _bad_line(name: str, number: int, line: str, problem: str) -> InputError:
     return InputError(
         f"{name}, line {number}: {problem}: {line.strip()[:200]}",
-        "an exon line of a GTF has 9 tab-separated fields with gene_id and transcript_id",
+        "mend or remove the line: an exon line of a GTF has 9 tab-separated fields, strand + or -, "
+        "a gene_id and a transcript_id",
     )
 
 

@@ -110,7 +110,7 @@ def _read(
         frame = pd.read_csv(
             path, sep="\t", dtype=dict(kinds), na_values=na_values, keep_default_na=False
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         problem = _wrong_cell(path, kinds, na_values) or f": {error}"
         raise InputError(f"{path}{problem}", hint) from error
     # pandas takes the first column of rows that are longer than the header for an index
@@ -180,8 +180,16 @@ def read_matrix(path: str | Path) -> pd.DataFrame:
 
 
 def write_matrix(matrix: pd.DataFrame, path: str | Path, id_name: str) -> None:
-    """Write a count matrix of shape (features, libraries) with its index as the first column."""
+    """Write a count matrix of shape (features, libraries) with its index as the first column.
+
+    Raises
+    ------
+    ValueError
+        If a count is not a whole number: it would be cut off silently.
+    """
     frame = matrix.astype("int64").copy()
+    if not (frame == matrix).all(axis=None):
+        raise ValueError(f"{path}: a count matrix holds whole numbers")
     frame.insert(0, id_name, frame.index.astype(str))
     write_tsv(frame, path)
 

@@ -1,0 +1,190 @@
+"""Tables: typed, written whole, read back as they were, refused with row and value."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ringmark import tables
+from ringmark.errors import InputError
+from ringmark.tables import INTEGER, NUMBER, STRING, Table, read_matrix, write_matrix, write_text
+
+TOY = Table("toy", {"name": STRING, "count": INTEGER, "value": NUMBER})
+ALL = [item for item in vars(tables).values() if isinstance(item, Table)]
+
+
+def test_the_empty_table_has_typed_columns(tmp_path):
+    path = tmp_path / "toy.tsv"
+    TOY.write([], path)
+    assert path.read_text() == "name\tcount\tvalue\n"
+    frame = TOY.read(path)
+    assert frame.empty
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        name: str(kind) for name, kind in TOY.empty().dtypes.items()
+    }
+
+
+@pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
+def test_every_table_of_the_contract_can_be_empty(table, tmp_path):
+    table.write(table.empty(), tmp_path / "t.tsv")
+    assert list(table.read(tmp_path / "t.tsv").columns) == list(table.columns)
+
+
+def test_one_record_comes_back(tmp_path):
+    path = tmp_path / "new" / "toy.tsv"
+    TOY.write([{"value": 0.5, "name": "a", "count": 3, "surplus": 1}], path)
+    assert path.read_text() == "name\tcount\tvalue\na\t3\t0.5\n"
+    assert TOY.read(path).to_dict("records") == [{"name": "a", "count": 3, "value": 0.5}]
+
+
+def test_missing_and_odd_values_come_back(tmp_path):
+    path = tmp_path / "toy.tsv"
+    rows = [
+        {"name": "", "count": None, "value": math.nan},
+        {"name": "NaN", "count": -1, "value": math.inf},
+        {"name": "two words, a comma", "count": 2**40 + 1, "value": 1.23456789e-30},
+        {"name": None, "count": 0, "value": 0.0},
+    ]
+    TOY.write(rows, path)
+    frame = TOY.read(path)
+    assert frame["name"].tolist()[1:3] == ["NaN", "two words, a comma"]
+    assert frame["name"].isna().tolist() == [False, False, False, True]
+    assert frame["count"].isna().tolist() == [True, False, False, False]
+    assert frame["count"].tolist()[1:] == [-1, 2**40 + 1, 0]
+    assert np.isnan(frame["value"][0])
+    assert frame["value"].tolist()[1:] == [math.inf, 1.23457e-30, 0.0]
+
+
+def test_written_again_it_is_the_same(tmp_path):
+    rows = pd.DataFrame({"name": ["a", "b"], "count": [1, None], "value": [1 / 3, 2e10]})
+    TOY.write(rows, tmp_path / "one.tsv")
+    TOY.write(TOY.read(tmp_path / "one.tsv"), tmp_path / "two.tsv")
+    assert (tmp_path / "one.tsv").read_bytes() == (tmp_path / "two.tsv").read_bytes()
+
+
+def test_a_row_without_a_column_is_our_mistake():
+    with pytest.raises(KeyError, match="toy: no column value"):
+        TOY.frame([{"name": "a", "count": 1}])
+
+
+def test_frame_leaves_the_rows_it_was_given_alone():
+    rows = pd.DataFrame({"name": ["a"], "count": [1], "value": [2]}, index=[7])
+    frame = TOY.frame(rows)
+    assert frame.index.tolist() == [0]
+    frame.loc[0, "name"] = "b"
+    assert rows["name"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty, without a header"),
+        ("name\tcount\n", "the toy table has no column value"),
+        ("name\tcount\tvalue\tname\n", "column name stands twice"),
+        ("name\tcount\tvalue\na\t1\t2\nb\tx\t2\n", "row 3: count 'x' is not a whole number"),
+        ("name\tcount\tvalue\na\t1.5\t2\n", "row 2: count '1.5' is not a whole number"),
+        ("name\tcount\tvalue\na\t1\t0,5\n", "row 2: value '0,5' is not a number"),
+        ("name\tcount\tvalue\na\t1\t\n", "row 2: value '' is not a number"),
+        ("name\tcount\tvalue\na\t1\t2\t3\n", "more fields than the header"),
+        ("name\tcount\tvalue\na\t1\t2\nb\t1\t2\t3\n", "toy.tsv: "),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused(tmp_path, text, problem):
+    path = tmp_path / "toy.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        TOY.read(path)
+    assert str(path) in caught.value.problems[0]
+    assert problem in caught.value.problems[0]
+    assert caught.value.hint
+
+
+def test_bytes_are_not_a_table(tmp_path):
+    path = tmp_path / "toy.tsv"
+    path.write_bytes(b"\x1f\x8b\xff\xfe\x00name\tcount\tvalue\n")
+    with pytest.raises(InputError, match=r"toy\.tsv: "):
+        TOY.read(path)
+
+
+def test_surplus_columns_are_kept_for_who_wants_them(tmp_path):
+    path = tmp_path / "toy.tsv"
+    path.write_text("more\tname\tcount\tvalue\nx\ta\t1\t2\n")
+    assert TOY.read(path)["more"].tolist() == ["x"]
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text("one", path)
+    before = path.stat().st_ino
+    write_text("two µ\n", path)
+    assert path.read_text(encoding="utf-8") == "two µ\n"
+    assert path.stat().st_ino != before
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "toy.tsv"
+    TOY.write([{"name": "old", "count": 1, "value": 1}], path)
+    with pytest.raises((TypeError, ValueError)):
+        TOY.write([{"name": "new", "count": "many", "value": 1}], path)
+    assert "old" in path.read_text()
+    assert [item.name for item in tmp_path.iterdir()] == ["toy.tsv"]
+
+
+# count matrices
+
+
+def test_a_matrix_comes_back(tmp_path):
+    path = tmp_path / "counts.tsv"
+    matrix = pd.DataFrame({"b": [1, 0], "a": [2**40, 3]}, index=["NA", "gene-2"])
+    write_matrix(matrix, path, "gene_id")
+    assert path.read_text() == f"gene_id\tb\ta\nNA\t1\t{2**40}\ngene-2\t0\t3\n"
+    again = read_matrix(path)
+    assert again.index.name == "gene_id"
+    assert again.index.tolist() == ["NA", "gene-2"]
+    assert again.columns.tolist() == ["b", "a"]
+    assert again.to_numpy().tolist() == matrix.to_numpy().tolist()
+    assert set(again.dtypes.astype(str)) == {"int64"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"), [("id\ta\tb\n", (0, 2)), ("id\n", (0, 0)), ("id\ta\nx\t5\n", (1, 1))]
+)
+def test_small_matrices(tmp_path, text, shape):
+    path = tmp_path / "counts.tsv"
+    path.write_text(text)
+    matrix = read_matrix(path)
+    assert matrix.shape == shape
+    assert matrix.index.name == "id"
+    write_matrix(matrix, tmp_path / "again.tsv", "id")
+    assert (tmp_path / "again.tsv").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "empty, without a header"),
+        ("id\ta\ta\nx\t1\t2\n", "column a stands twice"),
+        ("id\ta\tb\nx\t1\t2\ny\t1\t2.5\n", "row 3: b '2.5' is not a whole number"),
+        ("id\ta\nx\tNA\n", "row 2: a 'NA' is not a whole number"),
+        ("id\ta\tb\nx\t1\n", "counts.tsv"),
+        ("id\ta\nx\t1\t2\n", "more fields than the header"),
+    ],
+)
+def test_a_matrix_that_is_wrong_is_refused(tmp_path, text, problem):
+    path = tmp_path / "counts.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_matrix(path)
+    assert str(path) in caught.value.problems[0]
+    assert problem in caught.value.problems[0]
+
+
+def test_fractions_are_not_written_as_counts_by_accident(tmp_path):
+    write_matrix(pd.DataFrame({"a": [2.0]}, index=["x"]), tmp_path / "m.tsv", "id")
+    assert (tmp_path / "m.tsv").read_text() == "id\ta\nx\t2\n"
+    with pytest.raises(ValueError, match="whole"):
+        write_matrix(pd.DataFrame({"a": [2.5]}, index=["x"]), tmp_path / "m.tsv", "id")
