@@ -8,11 +8,11 @@ The global ratio starts at the mode of the log ratios of bins, which stays on ba
 peaks hold most fragments of the IP. Everything is then refined in turns on the bins that are
 further than a fragment's length from any bin that looks enriched.
 
-Deviations are shrunken as normal variables whose variance is what genes show beyond counting error,
-so that a gene with few reads borrows the global ratio. So does a short gene that is all peak: it
-has no background bin. Upwards a deviation is limited to `DEVIATION_LIMIT` standard deviations, lest
-a peak pass for background. Only where a long gene (four fragments or more) looks enriched nearly
-everywhere is its least enriched quarter taken for background.
+Deviations start at the typical bin of the gene, and are shrunken as normal variables whose variance
+is what genes show beyond counting error, so that a gene with few reads borrows the global ratio. So
+does a short gene that is all peak: it has no background bin. Upwards a deviation is limited to
+`DEVIATION_LIMIT` standard deviations, lest a peak pass for background, except where it rests on
+background bins that are worth two fragments' lengths.
 
 What looks enriched is judged with a fixed small over-dispersion: were it judged with the estimated
 one, weak peaks would raise the estimate, and thus be taken for background even more. The estimate
@@ -50,6 +50,8 @@ _DISPERSION_BINS = 4000
 #: ... of at least so many fragments, IP and input.
 _DISPERSION_FRAGMENTS = 10
 _CHI_SQUARED_MEDIAN = 0.4549
+#: Variance of a median over that of a mean.
+_MEDIAN_VARIANCE = np.pi / 2
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,20 @@ def estimate_background(
     reach = int(np.ceil(fragment_length / layout.width))
     overlap = fragment_length / layout.width + 1
     log_ratio = np.array([_mode(ip[:, pair], inputs[:, pair]) for pair in range(ip.shape[1])])
-    gene_log_ratio = np.tile(log_ratio, (len(layout.genes), 1))
+    start = _typical_deviation(ip, inputs, log_ratio, layout, fragment_length)
+    gene_log_ratio = log_ratio + start[:, None]
     is_background = np.ones(layout.bins, dtype=bool)
     for _ in range(_ROUNDS):
         offset = gene_log_ratio[layout.gene_of_bin]
         statistic, _ = signed_root(ip, totals, offset, FALLBACK_DISPERSION)
         enriched = bins_within(statistic > _ENRICHED, layout.bin_offsets, reach)
-        is_background = _with_lowest_quarter(~enriched, ip, inputs, layout, reach)
+        is_background = ~enriched
         successes = _sum_genes(ip * is_background[:, None], layout)
         trials = _sum_genes(totals * is_background[:, None], layout)
         if (successes.sum(axis=0) > 0).all() and (trials > successes).any():
             log_ratio = np.log(successes.sum(axis=0) / (trials - successes).sum(axis=0).clip(1))
-        gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap)
+        known = _sum_genes(is_background[:, None] * 1, layout)[:, 0] >= 2 * reach
+        gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap, known)
     dispersion = _dispersion(ip, totals, gene_log_ratio[layout.gene_of_bin], is_background)
     return Background(log_ratio, gene_log_ratio, dispersion, is_background)
 
@@ -137,35 +141,64 @@ def bins_within(marked: Mask, offsets: IntArray, reach: int) -> Mask:
     return sums[high] > sums[low]
 
 
-def _with_lowest_quarter(
-    is_background: Mask, ip: IntArray, inputs: IntArray, layout: BinLayout, reach: int
-) -> Mask:
-    """Give long genes without background bins the quarter of them that is least enriched."""
-    counted = (ip + inputs).sum(axis=1)
-    left = _sum_genes((counted * is_background)[:, None], layout)[:, 0]
-    total = _sum_genes(counted[:, None], layout)[:, 0]
-    bins = np.diff(layout.bin_offsets)
-    result = is_background.copy()
-    for gene in np.flatnonzero((left < 0.1 * total) & (bins >= 4 * reach)):
-        own = slice(*layout.bin_offsets[gene : gene + 2])
-        ratio = (ip[own].sum(axis=1) + 0.5) / (inputs[own].sum(axis=1) + 0.5)
-        seen = counted[own] > 0
-        result[own] = seen & (ratio <= np.quantile(ratio[seen], 0.25))
-    return result
+def _typical_deviation(
+    ip: IntArray, inputs: IntArray, log_ratio: Array, layout: BinLayout, fragment_length: float
+) -> Array:
+    """Return the deviation of each gene from the global ratio, to start from.
+
+    A site raises two fragments' lengths of its gene. With that part set aside, the median of the
+    other bins is a lower quantile of all bins; below four fragments' lengths it says nothing.
+    """
+    expected, observed = inputs @ np.exp(log_ratio), ip.sum(axis=1)
+    ratio = np.log((observed + 0.5) / (expected + 0.5))
+    weights = (ip + inputs).sum(axis=1)
+    quantile = (0.5 - fragment_length / np.maximum(layout.lengths, 1)).clip(0, 0.5)
+    deviation = _weighted_quantile(ratio, weights, quantile, layout)
+    deviation[layout.lengths < 4 * fragment_length] = 0.0
+    mean = expit(log_ratio)
+    information = _sum_genes(ip + inputs, layout) @ (mean * (1 - mean))
+    overlap = fragment_length / layout.width + 1
+    variance = overlap * _MEDIAN_VARIANCE / np.maximum(information, 1e-9)
+    prior = _prior_variance(deviation, variance)
+    return deviation * prior / (prior + variance)
 
 
-def _gene_ratios(successes: IntArray, trials: IntArray, log_ratio: Array, overlap: float) -> Array:
+def _weighted_quantile(
+    values: Array, weights: IntArray, quantile: Array, layout: BinLayout
+) -> Array:
+    """Return a quantile of the bins of each gene; 0 for a gene without weight."""
+    order = np.lexsort((values, layout.gene_of_bin))
+    sums = np.cumsum(weights[order])
+    before = np.concatenate([[0], sums])[layout.bin_offsets[:-1]]
+    total = _sum_genes(weights[:, None], layout)[:, 0]
+    place = np.searchsorted(sums, before + quantile * total, side="right")
+    place = np.minimum(place, np.maximum(layout.bin_offsets[1:] - 1, 0))
+    found = np.zeros(len(layout.genes))
+    found[total > 0] = values[order][place[total > 0]]
+    return found
+
+
+def _gene_ratios(
+    successes: IntArray, trials: IntArray, log_ratio: Array, overlap: float, known: Mask
+) -> Array:
     """Return each gene's log ratio in each pair from its background bins, shrunken.
 
-    ``overlap`` is the number of bins in which a fragment is counted.
+    Parameters
+    ----------
+    successes, trials
+        Fragments of IP, and of IP and input, in background bins; shape (genes, pairs).
+    overlap
+        Number of bins in which a fragment is counted.
+    known
+        Genes with so many background bins that their deviation need not be limited.
     """
     shared, limit = _deviation(successes, trials, log_ratio[None, :], overlap)
-    base = log_ratio + np.minimum(shared, limit)[:, None]
+    base = log_ratio + np.where(known, shared, np.minimum(shared, limit))[:, None]
     result = base.copy()
     for pair in range(len(log_ratio)) if len(log_ratio) > 1 else ():
         own = slice(pair, pair + 1)
-        deviation, bound = _deviation(successes[:, own], trials[:, own], base[:, own], overlap)
-        result[:, pair] += np.minimum(deviation, bound)
+        deviation, limit = _deviation(successes[:, own], trials[:, own], base[:, own], overlap)
+        result[:, pair] += np.where(known, deviation, np.minimum(deviation, limit))
     return result
 
 
