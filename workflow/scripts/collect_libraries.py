@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from contrast_options import add_contrast_options, study_from
 
+from contrast_options import add_contrast_options, study_from
 from ringmark.errors import InputError, program
 from ringmark.study import Study
 from ringmark.tables import LIBRARIES
+from summarise_alignment import SUMMARY
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,14 +35,16 @@ def join(study: Study, summaries: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If a library has no summary.
+        If a library has no summary, or two.
     """
     by_name = summaries.set_index("library")
-    missing = [library.name for library in study.libraries if library.name not in by_name.index]
-    if missing:
-        raise InputError(
-            f"no alignment summary of library {', '.join(missing)}", "give one summary a library"
-        )
+    problems = [
+        f"{found} alignment summaries of library {library.name}"
+        for library in study.libraries
+        if (found := (by_name.index == library.name).sum()) != 1
+    ]
+    if problems:
+        raise InputError(problems, "give one summary a library")
     rows = [
         by_name.loc[library.name].to_dict()
         | {
@@ -59,12 +62,7 @@ def join(study: Study, summaries: pd.DataFrame) -> pd.DataFrame:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the table of libraries."""
     arguments = parser().parse_args(argv)
-    summaries = pd.concat(
-        [
-            pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["NA"])
-            for path in arguments.summaries
-        ]
-    )
+    summaries = pd.concat([SUMMARY.read(path) for path in arguments.summaries])
     LIBRARIES.write(join(study_from(arguments), summaries), arguments.output)
 
 
