@@ -22,13 +22,13 @@ import pysam
 from count_circles import junctions_of
 from ringmark.annotation import Annotation
 from ringmark.backsplice import FILTERS, JUNCTIONS, Junction, SpliceSites
+from ringmark.circle_counts import CIRCLE_COUNTS, parse_introns
 from ringmark.circles import (
-    CIRCLE_COUNTS,
     Circle,
     build_circle,
     circle_id,
+    has_clear_ends,
     is_high_confidence,
-    parse_introns,
 )
 from ringmark.errors import program
 from ringmark.sequence import reverse_complement
@@ -80,12 +80,17 @@ def introns(counts: Mapping[str, pd.DataFrame], column: str) -> dict[str, Counte
 
 
 def circle_row(
-    circle: Circle, reads: pd.Series, positions: int, genome: pysam.FastaFile
+    circle: Circle,
+    reads: pd.Series,
+    positions: int,
+    genome: pysam.FastaFile,
+    annotation: Annotation,
 ) -> dict[str, object]:
     """Return a row of the table of circles."""
     junction = circle.junction
     total = int(reads.sum())
-    high = is_high_confidence(junction, total, positions)
+    clear = has_clear_ends(circle, annotation, genome)
+    high = is_high_confidence(junction, total, positions, clear_ends=clear)
     return {
         "circle": circle.name,
         "chrom": junction.chrom,
@@ -172,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     build_circle(junction, annotation, sites, spliced.get(name), retained.get(name))
                 )
         rows = [
-            circle_row(item, reads.loc[item.name], int(positions[item.name]), genome)
+            circle_row(item, reads.loc[item.name], int(positions[item.name]), genome, annotation)
             for item in circles
         ]
         sequences = [f">{item.name}\n{item.sequence(genome)}\n" for item in circles]

@@ -1,9 +1,9 @@
 """Count the candidate circles of a study in one library.
 
-For each candidate the reads over its two ends are fetched. Bases beyond an end that go on at the
-other end, and do so better than on any linear way, make a back-splice fragment; reads that run or
-are spliced linearly over an end make its linear counts (``ringmark.circles``). The introns that the
-back-splice fragments splice over or read into are kept for the structure of the circle.
+Bases of a read beyond an end of a circle that go on at the other end, and do so better than on any
+linear way, make a back-splice fragment; reads that run or are spliced linearly over an end make
+its linear counts (``ringmark.circle_counts``). The introns that the back-splice fragments splice
+over or read into are kept for the structure of the circle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import pysam
 from ringmark.alignments import library_strandedness
 from ringmark.annotation import Annotation
 from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites
-from ringmark.circles import CIRCLE_COUNTS, CircleCounter, build_circle, counts_row
+from ringmark.circle_counts import CIRCLE_COUNTS, count_circles, counts_row
+from ringmark.circles import build_circle
 from ringmark.errors import program
 
 
@@ -52,20 +53,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     annotation = Annotation.read(arguments.annotation)
     sites = SpliceSites.of(annotation)
-    junctions = junctions_of(JUNCTIONS.read(arguments.candidates), sites)
-    circles = [build_circle(junction, annotation, sites) for junction in junctions]
+    candidates = JUNCTIONS.read(arguments.candidates)
+    circles = [
+        build_circle(junction, annotation, sites) for junction in junctions_of(candidates, sites)
+    ]
+    evidence = (candidates["split_reads"] + candidates["clipped_reads"]).tolist()
     with (
         pysam.AlignmentFile(str(arguments.bam)) as bam,
         pysam.FastaFile(str(arguments.genome)) as genome,
     ):
-        counter = CircleCounter(
+        tallies = count_circles(
             bam,
             genome,
             annotation,
+            circles,
+            evidence,
             library_strandedness(arguments.summary),
             Limits(min_anchor=arguments.min_anchor),
         )
-        tallies = counter.count(circles)
     CIRCLE_COUNTS.write(
         [counts_row(name, tally) for name, tally in tallies.items()], arguments.output
     )

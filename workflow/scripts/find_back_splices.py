@@ -36,9 +36,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def filter_rows(evidence: Evidence) -> list[dict[str, object]]:
-    """Return the filter log: reads that each filter removed, and what it left."""
-    kept = sum(evidence.removed.values())
-    kept += sum(len(names) for names in evidence.split.values())
+    """Return the filter log: breaks of split reads that each filter removed, and what it left."""
+    kept = evidence.kept + sum(evidence.removed.values())
     rows = []
     for name in READ_FILTERS:
         removed = evidence.removed.get(name, 0)

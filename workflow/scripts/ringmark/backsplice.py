@@ -26,6 +26,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import add, ne
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,8 @@ FILTERS = Table(
 
 #: Bases around the aligner's break within which the junction may be moved.
 PLACEMENT_RANGE = 12
+#: Bases up to which a repeat at both ends of a circle is followed.
+LONGEST_REPEAT = 100
 #: Mismatches per 10 bases that a part of a read may have against the junction.
 MISMATCH_RATE = 0.1
 #: Bases next to the junction that a clipped part must share with a far end to be looked at.
@@ -107,16 +110,21 @@ class Limits:
     min_anchor
         Nucleotides of a read on both sides of the junction.
     mate_tolerance
-        Nucleotides by which a mate may reach beyond the circle's ends (unclipped mismatches).
+        Nucleotides by which a mate may start before the circle (the aligner's overhang).
     min_mapping_quality
         Of the better placed part of a split read.
+    min_novel_anchor
+        Nucleotides of both parts of a split read that shows a junction which is not annotated at
+        both ends: where parts are shorter, more than one read in a thousand finds a splice signal
+        within ``max_span`` by chance.
     """
 
     min_span: int = 100
     max_span: int = 200_000
     min_anchor: int = 8
-    mate_tolerance: int = 8
+    mate_tolerance: int = PLACEMENT_RANGE
     min_mapping_quality: int = 10
+    min_novel_anchor: int = 12
 
 
 @dataclass
@@ -243,43 +251,86 @@ def place_junction(
     Notes
     -----
     With the junction at position ``j`` of the read the circle ends at ``left[1] + j - left[0]`` and
-    starts at ``right[1] + j - right[0]``; every ``j`` near the aligner's break is tried.
+    starts at ``right[1] + j - right[0]``. The positions that differ least from the read are found
+    near the aligner's break and followed as far as the genome repeats; then every position within
+    `PLACEMENT_RANGE` of them is a choice if it has at most one mismatch more. So the result does
+    not depend on where in a repeat the aligner broke the read.
     """
+    placer = _Placer(sequence, left[1] - left[0], right[1] - right[0], chrom, genome)
     low = max(min(left[0], right[0]) - PLACEMENT_RANGE, 1)
     high = min(max(left[0], right[0]) + PLACEMENT_RANGE, len(sequence) - 1)
     if high < low:
         return None
-    end_low, start_low = left[1] + low - left[0], right[1] + low - right[0]
-    if start_low < 2 or end_low < 0:
-        return None
-    width = high - low
-    window = sequence[low:high]
-    # genome that the window shows if it lies left of the junction, and right of it, with two
-    # bases beyond for the splice signal
-    as_end = genome.fetch(chrom, end_low, end_low + width + 2).upper()
-    as_start = genome.fetch(chrom, start_low - 2, start_low + width).upper()
-    if len(as_end) < width + 2 or len(as_start) < width + 2:
-        return None
-    wrong_left = [0]
-    for base, expected in zip(window, as_end, strict=False):
-        wrong_left.append(wrong_left[-1] + (base != expected))
-    wrong_right = [0]
-    for base, expected in zip(reversed(window), reversed(as_start), strict=False):
-        wrong_right.append(wrong_right[-1] + (base != expected))
-    mismatches = [wrong_left[j] + wrong_right[width - j] for j in range(width + 1)]
+    mismatches = placer.mismatches(low, high)
     best = min(mismatches)
-    if best > max(1, MISMATCH_RATE * width):
+    if best > max(1, MISMATCH_RATE * (high - low)):
         return None
+    first = low + mismatches.index(best)
+    last = high - mismatches[::-1].index(best)
+    low = max(placer.repeat_start(first) - PLACEMENT_RANGE, 1)
+    high = min(placer.repeat_end(last) + PLACEMENT_RANGE, len(sequence) - 1)
+    mismatches = placer.mismatches(low, high)
+    best = min(mismatches)
     choices = []
-    for j in range(width + 1):
-        if mismatches[j] > best + 1:
+    for cut, wrong in enumerate(mismatches, start=low):
+        start, end = cut + placer.start_offset, cut + placer.end_offset
+        if wrong > best + 1 or start < 0:
             continue
-        start, end = start_low + j, end_low + j
-        junction = _read_signal(
-            chrom, start, end, as_start[j : j + 2], as_end[j : j + 2], sites, strand
-        )
-        choices.append((_rank(junction), mismatches[j], start, junction))
-    return min(choices, key=lambda choice: choice[:3])[3]
+        before, after = placer.bases(start - 2, start), placer.bases(end, end + 2)
+        junction = _read_signal(chrom, start, end, before, after, sites, strand)
+        choices.append((_rank(junction), wrong, start, junction))
+    return min(choices, key=lambda choice: choice[:3])[3] if choices else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Placer:
+    """Compares a read with the genome on both sides of a junction at any position of the read.
+
+    Attributes
+    ----------
+    end_offset, start_offset
+        Position on the genome less position in the read, left and right of the junction.
+    """
+
+    sequence: str
+    end_offset: int
+    start_offset: int
+    chrom: str
+    genome: pysam.FastaFile
+
+    def bases(self, start: int, end: int) -> str:
+        """Return the genome in an interval, with N beyond the contig's ends."""
+        inside = self.genome.fetch(self.chrom, max(start, 0), max(end, 0)).upper()
+        before = "N" * (min(end, 0) - min(start, 0))
+        return before + str(inside) + "N" * (end - start - len(before) - len(inside))
+
+    def mismatches(self, low: int, high: int) -> list[int]:
+        """Return the mismatches of the read in ``[low, high)`` for a junction at low ... high."""
+        window = self.sequence[low:high]
+        as_end = self.bases(low + self.end_offset, high + self.end_offset)
+        as_start = self.bases(low + self.start_offset, high + self.start_offset)
+        wrong_left = itertools.accumulate(map(ne, window, as_end), initial=0)
+        wrong_right = list(itertools.accumulate(map(ne, window[::-1], as_start[::-1]), initial=0))
+        return list(map(add, wrong_left, wrong_right[::-1]))
+
+    def repeat_start(self, cut: int) -> int:
+        """Return the leftmost junction that gives the same sequence as the one at ``cut``."""
+        size = min(LONGEST_REPEAT, cut)
+        as_end = self.bases(cut + self.end_offset - size, cut + self.end_offset)
+        as_start = self.bases(cut + self.start_offset - size, cut + self.start_offset)
+        return cut - _common_prefix(as_end[::-1], as_start[::-1])
+
+    def repeat_end(self, cut: int) -> int:
+        """Return the rightmost junction that gives the same sequence as the one at ``cut``."""
+        size = min(LONGEST_REPEAT, len(self.sequence) - cut)
+        as_end = self.bases(cut + self.end_offset, cut + self.end_offset + size)
+        as_start = self.bases(cut + self.start_offset, cut + self.start_offset + size)
+        return cut + _common_prefix(as_end, as_start)
+
+
+def _common_prefix(one: str, other: str) -> int:
+    """Return how many letters two sequences share from their beginning on."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
 
 
 def _rank(junction: Junction) -> int:
@@ -345,12 +396,15 @@ class Evidence:
     split, clipped
         Junction to the names of fragments; a fragment counts once.
     removed
-        Filter to the number of reads it removed.
+        Filter to the number of breaks of split reads that it removed.
+    kept
+        Breaks of split reads that show a junction.
     """
 
     split: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
     clipped: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
     removed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    kept: int = 0
 
     def rows(self) -> list[dict[str, object]]:
         """Return the rows of the `JUNCTIONS` table, sorted by place."""
@@ -382,6 +436,7 @@ READ_FILTERS = (
     "junction not placed",
     "no splice signal",
     "strand unknown",
+    "short anchor at a site not annotated",
 )
 
 
@@ -411,13 +466,18 @@ class JunctionFinder:
         self.evidence = Evidence()
 
     def add(self, read: pysam.AlignedSegment) -> None:
-        """Look at one primary, mapped record."""
-        if read.has_tag("SA"):
-            for junction in self._split_junctions(read):
-                self.evidence.split[junction].add(str(read.query_name))
-        else:
+        """Look at one primary, mapped record.
+
+        Where the parts of a split read show no junction, its clipped ends may.
+        """
+        name = str(read.query_name)
+        found = list(self._split_junctions(read)) if read.has_tag("SA") else []
+        self.evidence.kept += len(found)
+        for junction in found:
+            self.evidence.split[junction].add(name)
+        if not found:
             for junction in self._clipped_junctions(read):
-                self.evidence.clipped[junction].add(str(read.query_name))
+                self.evidence.clipped[junction].add(name)
 
     def _split_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
         parts = split_parts(read)
@@ -457,6 +517,10 @@ class JunctionFinder:
             return "no splice signal", None
         if junction.strand == ".":
             return "strand unknown", None
+        shorter = min(left.query_end - left.query_start, right.query_end - right.query_start)
+        certain = junction.annotated == 2 or junction.motif == "lariat"
+        if not certain and shorter < limits.min_novel_anchor:
+            return "short anchor at a site not annotated", None
         return "", junction
 
     def _clipped_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
@@ -475,18 +539,21 @@ class JunctionFinder:
                     yield junction
 
 
-def mate_inside(read: pysam.AlignedSegment, start: int, end: int, tolerance: int) -> bool:
-    """Return whether the mate, where it is aligned, starts inside a circle.
+def mate_points_back(read: pysam.AlignedSegment) -> bool:
+    """Return whether the mate, where it is aligned, is on the same contig and the other strand."""
+    if not read.is_paired or read.mate_is_unmapped:
+        return True
+    return read.next_reference_id == read.reference_id and read.mate_is_reverse != read.is_reverse
 
-    The mate's record is not at hand; its leftmost base is, and it must lie in the circle on the
-    same contig.
+
+def mate_inside(read: pysam.AlignedSegment, start: int, end: int, tolerance: int) -> bool:
+    """Return whether the mate, where it is aligned, starts inside a circle and points back.
+
+    The mate's record is not at hand; its leftmost base is.
     """
     if not read.is_paired or read.mate_is_unmapped:
         return True
-    return (
-        read.next_reference_id == read.reference_id
-        and start - tolerance <= read.next_reference_start < end + tolerance
-    )
+    return mate_points_back(read) and start - tolerance <= read.next_reference_start < end
 
 
 class FarEnds:

@@ -1,70 +1,38 @@
-"""Circles: what lies between the ends of a back-splice, and how often each library shows it.
+"""Circles: what lies between the ends of a back-splice, where it belongs, how sure it is.
 
-The junctions of all libraries make one list of candidates. Each candidate is then counted in every
-library by competition: the bases of a read beyond an end of the circle must continue at the other
-end of the circle clearly better than they continue linearly, which is along the genome or over any
-annotated intron at that end. Fragments are counted, by name, once a circle; a fragment that fits
-several circles goes to the one it fits best.
+The junctions of all libraries make one list of candidates, which `ringmark.circle_counts` counts in
+every library. Here a candidate gets its host gene, its type and its exons, by the annotation and by
+what its own fragments show inside, and is told with high or low confidence.
 
 References
 ----------
-Zhang et al. 2020, Nature Communications 11:90 (counting on junction sequences); Vromman et al.
-2023, Nature Methods 20:1159 (below five reads the precision of every tool falls).
+Vromman et al. 2023, Nature Methods 20:1159 (below five reads the precision of every tool falls).
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pysam
 
-from ringmark.alignments import aligned_blocks, aligned_introns, fragment_strand
 from ringmark.annotation import Annotation, Gene, Transcript
-from ringmark.backsplice import (
-    MISMATCH_RATE,
-    PLACEMENT_RANGE,
-    Junction,
-    Limits,
-    SpliceSites,
-    mate_inside,
-)
+from ringmark.backsplice import Junction, SpliceSites
 from ringmark.intervals import Blocks
 from ringmark.sequence import reverse_complement
-from ringmark.tables import INTEGER, STRING, Table
-
-#: Counts of the candidates in one library, one row a circle. Introns are ``start-end:fragments``.
-CIRCLE_COUNTS = Table(
-    "circle counts",
-    {
-        "circle": STRING,
-        "back_splice": INTEGER,
-        "linear_start": INTEGER,
-        "linear_end": INTEGER,
-        "distinct_positions": INTEGER,
-        "spliced_introns": STRING,
-        "retained_introns": STRING,
-    },
-)
-
-#: Bases of a read beyond a circle's end that are compared with the alternatives.
-COMPARED_BASES = 50
-#: Mismatches by which the circle must explain a read better than any linear alternative.
-MARGIN = 3
-#: Fragments of a circle and library whose mates are looked up for what lies inside.
-LOOKED_INSIDE = 50
-#: Intron bases a read must cover before the intron counts as retained.
-RETAINED_BASES = 10
 
 #: From here on a circle can have high confidence (Vromman 2023).
 HIGH_CONFIDENCE_READS = 5
 #: The same for a circle of which an end is no annotated splice site: repeats and exons that nobody
 #: annotated make such junctions too.
 HIGH_CONFIDENCE_NOVEL_READS = 10
-#: Different places in the reads at which the junction of such a circle must stand.
+#: Different places in the reads at which the junction must stand.
 HIGH_CONFIDENCE_POSITIONS = 3
+#: Bases inside a circle's end by which another splice site of the gene can be taken for it, and the
+#: mismatches up to which it can.
+LOOKALIKE_BASES = 25
+LOOKALIKE_MISMATCHES = 2
 
 
 def circle_id(chrom: str, start: int, end: int, strand: str) -> str:
@@ -147,18 +115,23 @@ def build_circle(
     if len(inside.starts) == 0:
         return Circle(junction, gene, whole, 0, "intronic")
     starts, ends = inside.starts.copy(), inside.ends.copy()
+    first, last = int(starts[0]), int(ends[-1])
     starts[0], ends[-1] = start, end
     kept = [
         (left, right)
         for left, right in zip(ends[:-1].tolist(), starts[1:].tolist(), strict=True)
         if is_retained((left, right), spliced, retained)
     ]
-    filled = Blocks(*_fill(starts, ends, kept), strand)
+    # an end outside the annotated exons may belong to an exon that nobody annotated
+    beyond = {
+        intron: count for intron, count in spliced.items() if intron[0] < first or intron[1] > last
+    }
+    filled = _cut(Blocks(*_fill(starts, ends, kept), strand), beyond)
     return Circle(junction, gene, filled, len(starts), "exon_intron" if kept else "exonic")
 
 
 def _cut(whole: Blocks, introns: Mapping[tuple[int, int], int]) -> Blocks:
-    """Take the introns that two or more fragments splice over out of an unannotated circle.
+    """Take the introns that two or more fragments splice over out of blocks.
 
     Of introns that overlap the one with more fragments is taken.
     """
@@ -225,307 +198,55 @@ def _transcript_rank(
     )
 
 
-@dataclass
-class Tally:
-    """What one library shows of one circle.
+def has_clear_ends(circle: Circle, annotation: Annotation, genome: pysam.FastaFile) -> bool:
+    """Return whether the ends of a circle can be told from others.
 
-    Attributes
-    ----------
-    back_splice
-        Fragment to (mismatches, compared bases) of its best read across the junction.
-    positions
-        Places in the reads at which the junction stands, with their strand.
-    linear_start, linear_end
-        Fragments that run linearly over the circle's start and end.
-    spliced, retained
-        Introns inside to the number of fragments.
+    They cannot if both are annotated, but in no gene together (paralogues and read-through), or if
+    the exon at another splice site of the host gene begins or ends with the same bases (exons
+    duplicated in tandem, where a linear splice reads like a back-splice).
     """
-
-    back_splice: dict[str, tuple[int, int]] = field(default_factory=dict)
-    positions: dict[str, tuple[int, bool]] = field(default_factory=dict)
-    linear_start: set[str] = field(default_factory=set)
-    linear_end: set[str] = field(default_factory=set)
-    spliced: Counter[tuple[int, int]] = field(default_factory=Counter)
-    retained: Counter[tuple[int, int]] = field(default_factory=Counter)
-
-
-class CircleCounter:
-    """Counts candidates in one BAM.
-
-    Parameters
-    ----------
-    bam
-        Indexed BAM that keeps the contract of `ringmark.alignments`.
-    genome, annotation
-        The reference.
-    strandedness
-        The library's.
-    limits
-        Anchors and tolerances.
-    """
-
-    def __init__(
-        self,
-        bam: pysam.AlignmentFile,
-        genome: pysam.FastaFile,
-        annotation: Annotation,
-        strandedness: str,
-        limits: Limits,
-    ) -> None:
-        self.bam = bam
-        self.genome = genome
-        self.annotation = annotation
-        self.strandedness = strandedness
-        self.limits = limits
-
-    def count(self, circles: Sequence[Circle]) -> dict[str, Tally]:
-        """Return the tally of every circle, in their order."""
-        tallies = {circle.name: self._tally(circle) for circle in circles}
-        _give_to_best(tallies)
-        for circle in circles:
-            self._look_inside(circle, tallies[circle.name])
-        return tallies
-
-    def _tally(self, circle: Circle) -> Tally:
-        tally = Tally()
-        for side in ("start", "end"):
-            self._scan_end(circle, side, tally)
-        tally.linear_start -= set(tally.back_splice)
-        tally.linear_end -= set(tally.back_splice)
-        return tally
-
-    def _scan_end(self, circle: Circle, side: str, tally: Tally) -> None:
-        """Look at all reads over one end of a circle."""
-        junction = circle.junction
-        boundary = junction.start if side == "start" else junction.end
-        beyond = self._continuations(circle, side)
-        linear = tally.linear_start if side == "start" else tally.linear_end
-        low = max(boundary - PLACEMENT_RANGE, 0)
-        length = self.genome.get_reference_length(junction.chrom)
-        for read in self.bam.fetch(junction.chrom, low, min(boundary + PLACEMENT_RANGE, length)):
-            if read.is_unmapped or read.is_secondary or read.query_sequence is None:
-                continue
-            if fragment_strand(read, self.strandedness) not in (junction.strand, "."):
-                continue
-            name = str(read.query_name)
-            if not read.is_supplementary and self._runs_linearly(read, boundary):
-                linear.add(name)
-                continue
-            found = self._crosses(read, circle, side, boundary, beyond)
-            if found and found < tally.back_splice.get(name, (COMPARED_BASES, 0)):
-                tally.back_splice[name] = found
-                tally.positions[name] = (_left_clip(read), read.is_reverse)
-
-    def _runs_linearly(self, read: pysam.AlignedSegment, boundary: int) -> bool:
-        if read.mapping_quality < self.limits.min_mapping_quality:
-            return False
-        anchor = self.limits.min_anchor
-        blocks = aligned_blocks(read.cigartuples or (), read.reference_start)
-        left = sum(min(end, boundary) - start for start, end in blocks if start < boundary)
-        right = sum(end - max(start, boundary) for start, end in blocks if end > boundary)
-        if left < anchor or right < anchor:
-            return False
-        return any(start <= boundary <= end for start, end in blocks)
-
-    def _continuations(self, circle: Circle, side: str) -> tuple[str, list[str]]:
-        """Return how a read goes on beyond an end: round the circle, or linearly.
-
-        Sequences read away from the boundary: reversed to the left of a circle's start.
-        """
-        junction = circle.junction
-        exons = Blocks(circle.exons.starts, circle.exons.ends, "+")
-        size = min(COMPARED_BASES, exons.length)
-        if side == "start":
-            round_circle = self._bases(
-                junction.chrom, exons.slice(exons.length - size, exons.length)
-            )
-            linear = [self._stretch(junction.chrom, junction.start, "left")]
-        else:
-            round_circle = self._bases(junction.chrom, exons.slice(0, size))
-            linear = [self._stretch(junction.chrom, junction.end, "right")]
-        for block in self._linear_neighbours(circle, side):
-            linear.append(self._bases(junction.chrom, block))
-        if side == "start":
-            return round_circle[::-1], [item[::-1] for item in linear]
-        return round_circle, linear
-
-    def _linear_neighbours(self, circle: Circle, side: str) -> Iterator[Blocks]:
-        """Yield the spliced stretches that annotated introns join to an end of the circle."""
-        junction = circle.junction
-        seen = set()
-        for gene in self.annotation.overlapping(
-            junction.chrom, junction.start - 1, junction.end + 1, junction.strand
-        ):
-            for transcript in gene.transcripts:
-                exons = Blocks(transcript.exons.starts, transcript.exons.ends, "+")
-                if side == "start":
-                    index = int(np.searchsorted(exons.starts, junction.start))
-                    if index == len(exons.starts) or exons.starts[index] != junction.start:
-                        continue
-                    offset = int(exons.offsets[index])
-                    block = exons.slice(max(offset - COMPARED_BASES, 0), offset)
-                else:
-                    index = int(np.searchsorted(exons.ends, junction.end))
-                    if index == len(exons.ends) or exons.ends[index] != junction.end:
-                        continue
-                    offset = int(exons.offsets[index] + exons.ends[index] - exons.starts[index])
-                    block = exons.slice(offset, min(offset + COMPARED_BASES, exons.length))
-                key = (tuple(block.starts), tuple(block.ends))
-                if len(block.starts) and key not in seen:
-                    seen.add(key)
-                    yield block
-
-    def _bases(self, chrom: str, blocks: Blocks) -> str:
-        return "".join(
-            self.genome.fetch(chrom, start, end).upper()
-            for start, end in zip(blocks.starts.tolist(), blocks.ends.tolist(), strict=True)
+    junction = circle.junction
+    if junction.annotated == 2 and not any(
+        _inner_ends(gene, "start") >= {junction.start}
+        and _inner_ends(gene, "end") >= {junction.end}
+        for gene in annotation.overlapping(
+            junction.chrom, junction.start, junction.end, junction.strand
         )
-
-    def _stretch(self, chrom: str, boundary: int, direction: str) -> str:
-        if direction == "left":
-            return self.genome.fetch(chrom, max(boundary - COMPARED_BASES, 0), boundary).upper()
-        return self.genome.fetch(chrom, boundary, boundary + COMPARED_BASES).upper()
-
-    def _crosses(
-        self,
-        read: pysam.AlignedSegment,
-        circle: Circle,
-        side: str,
-        boundary: int,
-        beyond: tuple[str, list[str]],
-    ) -> tuple[int, int] | None:
-        """Return mismatches and (negative) compared bases of a read that crosses the junction."""
-        cigar = read.cigartuples or ()
-        sequence = str(read.query_sequence)
-        if side == "start":
-            distance = boundary - read.reference_start
-            position = _left_clip(read) + distance
-            tail = sequence[: max(position, 0)][::-1]
-        else:
-            distance = int(read.reference_end or 0) - boundary
-            position = len(sequence) - _right_clip(read) - distance
-            tail = sequence[max(position, 0) :]
-        anchor = self.limits.min_anchor
-        if abs(distance) > PLACEMENT_RANGE or len(tail) < anchor:
-            return None
-        if len(sequence) - len(tail) < anchor or not cigar:
-            return None
-        junction = circle.junction
-        if not mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance):
-            return None
-        round_circle, linear = beyond
-        compared = min(len(tail), len(round_circle))
-        mismatches = _mismatches(tail, round_circle, compared)
-        if compared < anchor or mismatches > MISMATCH_RATE * compared:
-            return None
-        if any(
-            _mismatches(tail, item, min(compared, len(item))) < mismatches + MARGIN
-            for item in linear
-            if len(item) >= anchor
-        ):
-            return None
-        return mismatches, -compared
-
-    def _look_inside(self, circle: Circle, tally: Tally) -> None:
-        """Collect the introns that a circle's fragments splice over or read into."""
-        gaps = list(
-            zip(circle.exons.ends[:-1].tolist(), circle.exons.starts[1:].tolist(), strict=True)
-        )
-        names = set(sorted(tally.back_splice)[:LOOKED_INSIDE])
-        spliced: dict[tuple[int, int], set[str]] = defaultdict(set)
-        retained: dict[tuple[int, int], set[str]] = defaultdict(set)
-        for read in self._records_of(circle, names):
-            name = str(read.query_name)
-            blocks = aligned_blocks(read.cigartuples or (), read.reference_start)
-            for intron in aligned_introns(read.cigartuples or (), read.reference_start):
-                if circle.junction.start < intron[0] and intron[1] < circle.junction.end:
-                    spliced[intron].add(name)
-            for gap in gaps:
-                inside = sum(max(min(end, gap[1]) - max(start, gap[0]), 0) for start, end in blocks)
-                if inside >= min(RETAINED_BASES, gap[1] - gap[0]):
-                    retained[gap].add(name)
-        tally.spliced = Counter({key: len(value) for key, value in spliced.items()})
-        tally.retained = Counter({key: len(value) for key, value in retained.items()})
-
-    def _records_of(self, circle: Circle, names: set[str]) -> Iterator[pysam.AlignedSegment]:
-        """Yield the records of fragments at a circle's ends, and their mates inside it."""
-        junction = circle.junction
-        mates: set[tuple[int, str]] = set()
-        for boundary in (junction.start, junction.end - 1):
-            for read in self.bam.fetch(junction.chrom, boundary, boundary + 1):
-                if read.query_name not in names:
-                    continue
-                yield read
-                if read.is_paired and not read.mate_is_unmapped:
-                    mates.add((read.next_reference_start, str(read.query_name)))
-        for place, name in sorted(mates):
-            for read in self.bam.fetch(junction.chrom, place, place + 1):
-                if read.query_name == name and read.reference_start == place:
-                    yield read
+    ):
+        return False
+    return circle.gene is None or not any(
+        _looks_alike(_end_bases(genome, junction.chrom, side, place), own)
+        for side, position in (("start", junction.start), ("end", junction.end))
+        for own in (_end_bases(genome, junction.chrom, side, position),)
+        for place in sorted(_inner_ends(circle.gene, side) - {position})
+    )
 
 
-def _left_clip(read: pysam.AlignedSegment) -> int:
-    return int(read.query_alignment_start)
+def _inner_ends(gene: Gene, side: str) -> set[int]:
+    """Return the starts, or ends, of a gene's exons that are splice sites."""
+    if side == "start":
+        return {place for item in gene.transcripts for place in item.exons.starts[1:].tolist()}
+    return {place for item in gene.transcripts for place in item.exons.ends[:-1].tolist()}
 
 
-def _right_clip(read: pysam.AlignedSegment) -> int:
-    return int(read.query_length - read.query_alignment_end)
+def _end_bases(genome: pysam.FastaFile, chrom: str, side: str, place: int) -> str:
+    first = place if side == "start" else max(place - LOOKALIKE_BASES, 0)
+    return str(genome.fetch(chrom, first, first + LOOKALIKE_BASES)).upper()
 
 
-def _mismatches(first: str, second: str, length: int) -> int:
-    return sum(a != b for a, b in zip(first[:length], second[:length], strict=True))
+def _looks_alike(one: str, other: str) -> bool:
+    return sum(a != b for a, b in zip(one, other, strict=False)) <= LOOKALIKE_MISMATCHES
 
 
-def _give_to_best(tallies: Mapping[str, Tally]) -> None:
-    """Leave every fragment with the circle that it fits best; the first of equals keeps it."""
-    best: dict[str, tuple[int, int, str]] = {}
-    for name, tally in tallies.items():
-        for fragment, (mismatches, compared) in tally.back_splice.items():
-            score = (mismatches, compared, name)
-            if fragment not in best or score[:2] < best[fragment][:2]:
-                best[fragment] = score
-    for name, tally in tallies.items():
-        for fragment in [item for item in tally.back_splice if best[item][2] != name]:
-            del tally.back_splice[fragment]
-            del tally.positions[fragment]
-
-
-def counts_row(name: str, tally: Tally) -> dict[str, object]:
-    """Return a tally as a row of `CIRCLE_COUNTS`."""
-    return {
-        "circle": name,
-        "back_splice": len(tally.back_splice),
-        "linear_start": len(tally.linear_start),
-        "linear_end": len(tally.linear_end),
-        "distinct_positions": len(set(tally.positions.values())),
-        "spliced_introns": format_introns(tally.spliced),
-        "retained_introns": format_introns(tally.retained),
-    }
-
-
-def format_introns(introns: Mapping[tuple[int, int], int]) -> str:
-    """Write introns as ``start-end:fragments`` joined by commas, sorted; empty if none."""
-    return ",".join(f"{start}-{end}:{count}" for (start, end), count in sorted(introns.items()))
-
-
-def parse_introns(text: str) -> Counter[tuple[int, int]]:
-    """Read what `format_introns` wrote."""
-    introns: Counter[tuple[int, int]] = Counter()
-    for item in filter(None, text.split(",")):
-        place, count = item.split(":")
-        start, end = place.split("-")
-        introns[int(start), int(end)] += int(count)
-    return introns
-
-
-def is_high_confidence(junction: Junction, reads: int, positions: int) -> bool:
+def is_high_confidence(junction: Junction, reads: int, positions: int, *, clear_ends: bool) -> bool:
     """Return whether a circle is told with high confidence.
 
     Two annotated ends need five fragments (below that the precision of every published tool falls).
     Other junctions need ten, and a GT/AG signal or the lariat of an annotated intron. Either must
-    show the junction at three or more places of a read, which copies of one molecule do not.
+    show the junction at three or more places of a read, which copies of one molecule do not, and
+    have ends that can be told from others (`has_clear_ends`).
     """
-    if positions < HIGH_CONFIDENCE_POSITIONS:
+    if positions < HIGH_CONFIDENCE_POSITIONS or not clear_ends:
         return False
     if junction.annotated == 2:
         return reads >= HIGH_CONFIDENCE_READS

@@ -1,0 +1,771 @@
+"""Counting candidate circles in one library: every read over an end is fought for.
+
+An end of a circle is a boundary. A read with bases aligned on the inner side of a boundary goes on
+beyond it in one of several ways: round the circle, along the genome, or over an annotated intron.
+The bases beyond (the tail) are compared with each of them. A way explains a read if not more than
+`MISMATCH_RATE` of the compared bases differ.
+
+- The read crosses a back-splice if a way round a circle explains it, and does so by `MARGIN`
+  mismatches better than every linear way and than the aligner's own linear placement of the tail.
+  The same must hold seen from the circle's other end, for the bases on the inner side (where an
+  exon is duplicated in tandem, only one end tells the linear splice from the back-splice).
+- Otherwise it runs linearly over the boundary, if a linear way explains it or the aligner placed
+  the tail linearly. Where it enters the end of a circle from an exon outside, the tail counts for
+  that end too, so that reads the aligner clipped are seen from both sides, as back-splices are.
+
+Both need ``min_anchor`` bases on each side of the boundary. Fragments are counted, by name. One
+that fits several circles goes to the one it fits best; of equals, to the one that most reads of the
+study led to. It is dropped where its mate lies outside of the circle, points the wrong way, or runs
+out of the circle in a way that the circle does not explain.
+
+The BAM is read contig by contig, once for the boundaries and, where circles were seen, once more
+for what lies inside them.
+
+References
+----------
+Zhang et al. 2020, Nature Communications 11:90 (counting on junction sequences).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pysam
+
+from ringmark.alignments import (
+    DELETION,
+    DIFFERENT,
+    EQUAL,
+    INSERTION,
+    MATCH,
+    SKIP,
+    SOFT_CLIP,
+    Cigar,
+    aligned_blocks,
+    aligned_introns,
+    fragment_strand,
+)
+from ringmark.annotation import Annotation, Gene
+from ringmark.backsplice import (
+    MISMATCH_RATE,
+    PLACEMENT_RANGE,
+    Limits,
+    mate_inside,
+    mate_points_back,
+)
+from ringmark.circles import Circle
+from ringmark.intervals import merge
+from ringmark.tables import INTEGER, STRING, Table
+
+#: Counts of the candidates in one library, one row a circle. Introns are ``start-end:fragments``.
+CIRCLE_COUNTS = Table(
+    "circle counts",
+    {
+        "circle": STRING,
+        "back_splice": INTEGER,
+        "linear_start": INTEGER,
+        "linear_end": INTEGER,
+        "distinct_positions": INTEGER,
+        "spliced_introns": STRING,
+        "retained_introns": STRING,
+    },
+)
+
+#: Bases of a tail that are compared with the ways.
+COMPARED_BASES = 50
+#: Mismatches by which a circle must explain a read better than any linear alternative.
+MARGIN = 3
+#: Intron bases a read must cover before the intron counts as retained.
+RETAINED_BASES = 10
+
+#: A run of aligned bases: start and end on the genome, first base in the read.
+_Run = tuple[int, int, int]
+#: Position and side (``left``, ``right``) on which the tail of a read lies.
+_Key = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way on which reads go on beyond a boundary.
+
+    Attributes
+    ----------
+    bases
+        What such a read shows, in the order away from the boundary.
+    strand
+        Strand of the RNA that goes this way; ``.`` for the genome itself.
+    circle
+        Number of the circle that it goes round; -1 for a linear way.
+    ends
+        Ends of circles that it runs over linearly.
+    """
+
+    bases: str
+    strand: str
+    circle: int
+    ends: tuple[_Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A boundary between aligned bases and a tail.
+
+    Attributes
+    ----------
+    position, side
+        The tail lies to the ``left`` of the position, or from it on to the ``right``.
+    inner
+        `PLACEMENT_RANGE` bases of the genome on the other side, in the genome's order.
+    ways
+        Linear ones first.
+    """
+
+    position: int
+    side: str
+    inner: str
+    ways: tuple[Way, ...]
+
+
+@dataclass
+class Tally:
+    """What one library shows of one circle.
+
+    Attributes
+    ----------
+    back_splice
+        Names of the fragments across the junction.
+    positions
+        Places of the junction in their reads, with the strand of the read.
+    linear_start, linear_end
+        Fragments that run linearly over the circle's start and end.
+    spliced, retained
+        Introns inside to the number of fragments.
+    """
+
+    back_splice: set[str] = field(default_factory=set)
+    positions: set[tuple[int, bool]] = field(default_factory=set)
+    linear_start: int = 0
+    linear_end: int = 0
+    spliced: Counter[tuple[int, int]] = field(default_factory=Counter)
+    retained: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+
+def mismatches(first: str, second: str) -> int:
+    """Count the places at which two sequences differ, as far as the shorter one goes."""
+    size = min(len(first), len(second))
+    if first[:size] == second[:size]:
+        return 0
+    return sum(a != b for a, b in zip(first, second, strict=False))
+
+
+class BoundaryBuilder:
+    """Finds the boundaries of the circles of one contig, and the ways beyond them.
+
+    Parameters
+    ----------
+    chrom
+        The contig.
+    genome, annotation
+        The reference.
+    """
+
+    def __init__(self, chrom: str, genome: pysam.FastaFile, annotation: Annotation) -> None:
+        self.chrom = chrom
+        self.length = genome.get_reference_length(chrom)
+        self.genome = genome
+        self.annotation = annotation
+        self._exons: dict[str, list[list[tuple[int, int]]]] = {}
+
+    def build(self, circles: Sequence[Circle]) -> list[Boundary]:
+        """Return the boundaries in order of place.
+
+        Beside the circles' own ends these are the exon ends outside from which annotated introns
+        lead to them.
+        """
+        ends = {
+            key: None
+            for circle in circles
+            for key in ((circle.junction.start, "left"), (circle.junction.end, "right"))
+        }
+        linear = {key: list(self._linear_ways(key, ends)) for key in ends}
+        outside = {far for ways in linear.values() for _, far in ways if far is not None}
+        for key in sorted(outside - set(ends)):
+            linear[key] = list(self._linear_ways(key, ends))
+        ways = {key: dict.fromkeys(way for way, _ in found) for key, found in linear.items()}
+        for number, circle in enumerate(circles):
+            for key, bases in self._round_ways(circle):
+                ways[key][Way(bases, circle.junction.strand, number, ())] = None
+        return [
+            Boundary(position, side, self._inner(position, side), tuple(ways[position, side]))
+            for position, side in sorted(ways)
+        ]
+
+    def _linear_ways(
+        self, key: _Key, ends: Mapping[_Key, None]
+    ) -> Iterator[tuple[Way, _Key | None]]:
+        """Yield the linear ways beyond a boundary, with the boundary on the far side of introns."""
+        position, side = key
+        own = (key,) if key in ends else ()
+        beyond = (0, position) if side == "left" else (position, self.length)
+        yield Way(self._read([beyond], side), ".", -1, own), None
+        for gene in self.annotation.overlapping(self.chrom, position - 1, position + 1):
+            for exons in self._transcripts(gene):
+                edge = [end if side == "right" else start for start, end in exons]
+                if position not in edge:
+                    continue
+                index = edge.index(position)
+                rest = exons[index + 1 :] if side == "right" else exons[:index]
+                if not rest:
+                    continue
+                far = (rest[0][0], "left") if side == "right" else (rest[-1][1], "right")
+                passed = (*own, far) if far in ends else own
+                yield Way(self._read(rest, side), gene.strand, -1, passed), far
+
+    def _round_ways(self, circle: Circle) -> Iterator[tuple[_Key, str]]:
+        """Yield what reads show that go round a circle: beyond its end, and beyond its start.
+
+        They may follow the exons of any transcript inside, or the genome (a retained intron).
+        """
+        junction = circle.junction
+        start, end = junction.start, junction.end
+        paths = [[(start, end)]]
+        for gene in self.annotation.overlapping(self.chrom, start, end, junction.strand):
+            for exons in self._transcripts(gene):
+                path = [
+                    (max(left, start), min(right, end))
+                    for left, right in exons
+                    if right > start and left < end
+                ]
+                if path:
+                    paths.append(path)
+        for path in paths:
+            if path[0][0] == start:
+                yield (end, "right"), self._read(path, "right")
+            if path[-1][1] == end:
+                yield (start, "left"), self._read(path, "left")
+
+    def _transcripts(self, gene: Gene) -> list[list[tuple[int, int]]]:
+        """Return the exons of a gene's transcripts, as pairs of integers."""
+        if gene.gene_id not in self._exons:
+            self._exons[gene.gene_id] = [
+                list(zip(item.exons.starts.tolist(), item.exons.ends.tolist(), strict=True))
+                for item in gene.transcripts
+            ]
+        return self._exons[gene.gene_id]
+
+    def _read(self, blocks: Sequence[tuple[int, int]], side: str) -> str:
+        """Return up to `COMPARED_BASES` of joined blocks, from their left or right end away."""
+        pieces = []
+        missing = COMPARED_BASES
+        for start, end in blocks if side == "right" else reversed(blocks):
+            size = min(end - start, missing)
+            first = start if side == "right" else end - size
+            piece = self.genome.fetch(self.chrom, first, first + size).upper()
+            pieces.append(piece if side == "right" else piece[::-1])
+            missing -= size
+            if missing == 0:
+                break
+        return "".join(pieces)
+
+    def _inner(self, position: int, side: str) -> str:
+        if side == "right":
+            first = max(position - PLACEMENT_RANGE, 0)
+            return self.genome.fetch(self.chrom, first, position).upper()
+        return self.genome.fetch(self.chrom, position, position + PLACEMENT_RANGE).upper()
+
+
+def aligned_runs(cigar: Cigar, start: int) -> list[_Run]:
+    """Return the runs of an alignment without any gap: start, end on the genome, place in the read.
+
+    Parameters
+    ----------
+    start
+        Leftmost aligned base, 0-based.
+    """
+    runs = []
+    place, base = start, 0
+    for operation, length in cigar:
+        if operation in (MATCH, EQUAL, DIFFERENT):
+            runs.append((place, place + length, base))
+        if operation in (MATCH, EQUAL, DIFFERENT, DELETION, SKIP):
+            place += length
+        if operation in (MATCH, EQUAL, DIFFERENT, INSERTION, SOFT_CLIP):
+            base += length
+    return runs
+
+
+def cut_read(runs: Sequence[_Run], position: int, side: str) -> tuple[int, int] | None:
+    """Find where a boundary cuts a read.
+
+    Returns
+    -------
+    tuple of int or None
+        First base of the read to the right of the boundary, and how many bases next to it are not
+        aligned because the alignment stops short, at most `PLACEMENT_RANGE`. ``None`` if the read
+        has no aligned base there.
+    """
+    if side == "left":
+        short = runs[0][0] - position
+        if 0 < short <= PLACEMENT_RANGE:
+            return (runs[0][2] - short, short) if runs[0][2] >= short else None
+        for start, end, base in runs:
+            if start <= position < end:
+                return base + position - start, 0
+        return None
+    short = position - runs[-1][1]
+    if 0 < short <= PLACEMENT_RANGE:
+        return runs[-1][2] + position - runs[-1][0], short
+    for start, end, base in runs:
+        if start < position <= end:
+            return base + position - start, 0
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """How well the ways beyond a boundary explain a tail.
+
+    Attributes
+    ----------
+    linear, circular
+        Fewest mismatches of a linear way, and of a way round a circle that explains the tail.
+    passed
+        Ends of circles that the best linear ways run over.
+    rounds
+        Circles that explain the tail best.
+    is_linear
+        Whether a linear way explains it.
+    """
+
+    linear: int
+    circular: int
+    passed: tuple[_Key, ...]
+    rounds: tuple[int, ...]
+    is_linear: bool
+
+    @property
+    def is_round(self) -> bool:
+        """Whether a circle explains the tail by the margin better than every linear way."""
+        return bool(self.rounds) and self.linear >= self.circular + MARGIN
+
+
+def compete(ways: Iterable[Way], tail: str, strand: str, min_anchor: int) -> Contest:
+    """Compare a tail with the ways beyond a boundary, linear ones first.
+
+    Parameters
+    ----------
+    tail
+        Bases of the read in the order away from the boundary.
+    strand
+        Strand of the RNA; ``.`` where unknown.
+    min_anchor
+        Ways that show fewer bases are left out.
+    """
+    head = tail[:COMPARED_BASES]
+    linear = circular = len(head) + MARGIN
+    passed: tuple[_Key, ...] = ()
+    rounds: list[int] = []
+    is_linear = False
+    for way in ways:
+        compared = min(len(head), len(way.bases))
+        if compared < min_anchor or ("." not in (strand, way.strand) and way.strand != strand):
+            continue
+        wrong = mismatches(head, way.bases)
+        explains = wrong <= MISMATCH_RATE * compared
+        if way.circle < 0:
+            if wrong < linear:
+                linear, passed = wrong, ()
+            if wrong == linear:
+                passed += tuple(key for key in way.ends if key not in passed)
+                is_linear = explains
+            if wrong == 0:
+                break
+        elif explains:
+            if wrong < circular:
+                circular, rounds = wrong, []
+            if wrong == circular and way.circle not in rounds:
+                rounds.append(way.circle)
+    return Contest(linear, circular, passed, tuple(rounds), is_linear)
+
+
+@dataclass(frozen=True, slots=True)
+class _Touch:
+    """A read at a boundary.
+
+    Attributes
+    ----------
+    runs
+        Its aligned runs.
+    cut, short
+        Of `cut_read`.
+    tail, inner
+        Its bases beyond the boundary, and on the inner side as far as they are aligned, both in the
+        order away from the boundary.
+    """
+
+    boundary: Boundary
+    runs: Sequence[_Run]
+    cut: int
+    short: int
+    tail: str
+    inner: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Crossing:
+    """What the best read of a fragment shows of a circle.
+
+    Attributes
+    ----------
+    edits
+        Differences between the read and the circle.
+    astray
+        Whether the mate starts outside of the circle.
+    mates
+        Mates that are aligned, this one included.
+    place
+        Place of the junction in the read, and whether the read is on the reverse strand.
+    """
+
+    edits: int
+    astray: bool
+    mates: int
+    place: tuple[int, bool]
+
+
+@dataclass
+class _Inside:
+    """What the records of a fragment show of its circle.
+
+    Attributes
+    ----------
+    mates
+        Mates (is it the second one) that have an alignment in the circle.
+    leaves
+        Whether a mate runs out of the circle.
+    spliced, retained
+        Introns that the fragment splices over, and that it reads into.
+    """
+
+    mates: set[bool] = field(default_factory=set)
+    leaves: bool = False
+    spliced: set[tuple[int, int]] = field(default_factory=set)
+    retained: set[tuple[int, int]] = field(default_factory=set)
+
+
+class _ContigCounter:
+    """Counts the circles of one contig."""
+
+    def __init__(
+        self,
+        bam: pysam.AlignmentFile,
+        genome: pysam.FastaFile,
+        circles: Sequence[Circle],
+        boundaries: Sequence[Boundary],
+        strandedness: str,
+        limits: Limits,
+    ) -> None:
+        self.bam = bam
+        self.genome = genome
+        self.chrom = circles[0].junction.chrom
+        self.circles = circles
+        self.boundaries = boundaries
+        self.places = [boundary.position for boundary in boundaries]
+        self.by_key = {(boundary.position, boundary.side): boundary for boundary in boundaries}
+        self.strandedness = strandedness
+        self.limits = limits
+        self.crossings: dict[str, dict[int, _Crossing]] = defaultdict(dict)
+        #: Reads that a circle explains, whether or not they cross it for certain.
+        self.explained: set[tuple[str, bool, int]] = set()
+        self.linear: dict[tuple[_Key, str], set[str]] = defaultdict(set)
+
+    def scan(self) -> None:
+        """Look at all records of the contig that touch a boundary."""
+        places = self.places
+        for read in self.bam.fetch(self.chrom):
+            if read.is_unmapped or read.is_secondary:
+                continue
+            first = bisect_left(places, read.reference_start - PLACEMENT_RANGE)
+            if first == len(places):
+                break
+            last = int(read.reference_end or 0) + PLACEMENT_RANGE
+            if places[first] <= last and read.query_sequence is not None:
+                self._look(read, first, last)
+
+    def _look(self, read: pysam.AlignedSegment, first: int, last: int) -> None:
+        """Judge a read at every boundary that it touches."""
+        runs = aligned_runs(read.cigartuples or (), read.reference_start)
+        sequence = str(read.query_sequence)
+        strand = fragment_strand(read, self.strandedness)
+        anchor = self.limits.min_anchor
+        for number in range(first, len(self.places)):
+            boundary = self.boundaries[number]
+            if boundary.position > last:
+                break
+            found = cut_read(runs, boundary.position, boundary.side)
+            if found is None:
+                continue
+            cut, short = found
+            if boundary.side == "left":
+                tail, inner = sequence[:cut][::-1], sequence[cut : read.query_alignment_end]
+            else:
+                tail = sequence[cut:]
+                inner = sequence[read.query_alignment_start : cut][::-1]
+            if len(tail) >= anchor and len(inner) - short >= anchor:
+                touch = _Touch(boundary, runs, cut, short, tail, inner)
+                self._judge(read, touch, strand)
+
+    def _judge(self, read: pysam.AlignedSegment, touch: _Touch, strand: str) -> None:
+        """Let the ways beyond a boundary compete for a read."""
+        boundary = touch.boundary
+        anchor = self.limits.min_anchor
+        contest = compete(boundary.ways, touch.tail, strand, anchor)
+        name = str(read.query_name)
+        for circle in contest.rounds:
+            self.explained.add((name, read.is_read2, circle))
+        if contest.is_round:
+            placed, wrong = self._own_placement(read, touch)
+            if wrong + len(touch.tail) - placed >= contest.circular + MARGIN:
+                edits = int(read.get_tag("NM")) - wrong + contest.circular
+                edits += self._short_edits(read, touch)
+                rounds = [
+                    circle
+                    for circle in contest.rounds
+                    if self._other_end(circle, boundary, touch.inner, strand)
+                ]
+                self._cross(read, rounds, edits, touch.cut)
+                return
+        if contest.is_linear:
+            keys = contest.passed
+        elif _outside(touch.runs, boundary) >= anchor:
+            keys = boundary.ways[0].ends
+        else:
+            return
+        for key in keys:
+            self.linear[key, strand].add(name)
+
+    def _other_end(self, circle: int, boundary: Boundary, inner: str, strand: str) -> bool:
+        """Return whether no linear way at a circle's other end rivals it for the inner bases."""
+        junction = self.circles[circle].junction
+        end = (junction.end, "right") if boundary.side == "left" else (junction.start, "left")
+        ways = [way for way in self.by_key[end].ways if way.circle in (-1, circle)]
+        contest = compete(ways, inner, strand, self.limits.min_anchor)
+        return contest.is_round or not contest.is_linear
+
+    def _own_placement(self, read: pysam.AlignedSegment, touch: _Touch) -> tuple[int, int]:
+        """Return how many bases of the tail the aligner placed, and their mismatches."""
+        sequence = str(read.query_sequence)
+        placed = wrong = 0
+        for start, end, base in touch.runs:
+            if touch.boundary.side == "left":
+                left, right = start, min(end, start + touch.cut - base)
+            else:
+                left, right = max(start, start + touch.cut - base), end
+            if right <= left:
+                continue
+            shown = sequence[base + left - start : base + right - start]
+            wrong += mismatches(shown, self.genome.fetch(self.chrom, left, right).upper())
+            placed += right - left
+        return placed, wrong
+
+    def _short_edits(self, read: pysam.AlignedSegment, touch: _Touch) -> int:
+        """Return the mismatches between the end of an alignment and the boundary beyond it."""
+        cut, short, boundary = touch.cut, touch.short, touch.boundary
+        if short == 0:
+            return 0
+        sequence = str(read.query_sequence)
+        if boundary.side == "left":
+            return mismatches(sequence[cut : cut + short], boundary.inner[:short])
+        return mismatches(sequence[cut - short : cut], boundary.inner[-short:])
+
+    def _cross(
+        self, read: pysam.AlignedSegment, rounds: Sequence[int], edits: int, cut: int
+    ) -> None:
+        """Note that a read crosses the back-splices of some circles."""
+        if not rounds or not mate_points_back(read):
+            return
+        found = self.crossings[str(read.query_name)]
+        mates = 2 if read.is_paired and not read.mate_is_unmapped else 1
+        for number in rounds:
+            junction = self.circles[number].junction
+            astray = not mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance)
+            seen = _Crossing(edits, astray, mates, (cut, read.is_reverse))
+            if number not in found or (edits, astray) < (found[number].edits, found[number].astray):
+                found[number] = seen
+
+    def tallies(self, evidence: Sequence[int]) -> list[Tally]:
+        """Return the tally of every circle after the scan."""
+        owners = self._owners(evidence)
+        tallies = [Tally() for _ in self.circles]
+        for name, inside in self._look_inside(owners).items():
+            crossing = self.crossings[name][owners[name]]
+            if inside.leaves or len(inside.mates) < crossing.mates:
+                continue
+            tally = tallies[owners[name]]
+            tally.back_splice.add(name)
+            tally.positions.add(crossing.place)
+            tally.spliced.update(inside.spliced)
+            tally.retained.update(inside.retained)
+        for circle, tally in zip(self.circles, tallies, strict=True):
+            tally.linear_start = self._count_linear(circle, "left", tally)
+            tally.linear_end = self._count_linear(circle, "right", tally)
+        return tallies
+
+    def _count_linear(self, circle: Circle, side: str, tally: Tally) -> int:
+        """Count the fragments that run linearly over an end of a circle."""
+        junction = circle.junction
+        key = (junction.start if side == "left" else junction.end, side)
+        names: set[str] = set()
+        for strand in (junction.strand, "."):
+            names |= self.linear.get((key, strand), set())
+        return len(names - tally.back_splice)
+
+    def _owners(self, evidence: Sequence[int]) -> dict[str, int]:
+        """Give every fragment to the circle that it fits best."""
+
+        def rank(number: int, crossing: _Crossing) -> tuple[int, bool, int, int, int, int]:
+            junction = self.circles[number].junction
+            span = junction.end - junction.start
+            fit = (crossing.edits, crossing.astray)
+            return *fit, -junction.annotated, -evidence[number], span, number
+
+        return {
+            name: min(rank(*item) for item in found.items())[-1]
+            for name, found in self.crossings.items()
+        }
+
+    def _look_inside(self, owners: Mapping[str, int]) -> dict[str, _Inside]:
+        """Read what the fragments of circles show inside them."""
+        found: dict[str, _Inside] = defaultdict(_Inside)
+        for read in self._records(owners):
+            name = str(read.query_name)
+            number = owners[name]
+            circle, inside = self.circles[number], found[name]
+            start, end = circle.junction.start, circle.junction.end
+            cigar, place = read.cigartuples or (), read.reference_start
+            blocks = aligned_blocks(cigar, place)
+            own = _covered(blocks, start, end)
+            if own:
+                inside.mates.add(read.is_read2)
+            if not read.is_supplementary:
+                outside = sum(right - left for left, right in blocks) - own
+                explained = (name, read.is_read2, number) in self.explained
+                inside.leaves |= outside > PLACEMENT_RANGE and not explained
+            inside.spliced.update(
+                intron
+                for intron in aligned_introns(cigar, place)
+                if start < intron[0] and intron[1] < end
+            )
+            inside.retained.update(
+                gap
+                for gap in zip(
+                    circle.exons.ends[:-1].tolist(), circle.exons.starts[1:].tolist(), strict=True
+                )
+                if _covered(blocks, *gap) >= min(RETAINED_BASES, gap[1] - gap[0])
+            )
+        return found
+
+    def _records(self, owners: Mapping[str, int]) -> Iterator[pysam.AlignedSegment]:
+        """Yield the records of fragments, from the spans of their circles."""
+        if not owners:
+            return
+        spans = [self.circles[number].junction for number in sorted(set(owners.values()))]
+        regions = merge(
+            np.array([max(item.start - PLACEMENT_RANGE, 0) for item in spans]),
+            np.array([item.end + PLACEMENT_RANGE for item in spans]),
+        )
+        length = self.genome.get_reference_length(self.chrom)
+        for start, end in zip(*(item.tolist() for item in regions), strict=True):
+            for read in self.bam.fetch(self.chrom, start, min(end, length)):
+                if read.query_name in owners and not (read.is_unmapped or read.is_secondary):
+                    yield read
+
+
+def _outside(runs: Sequence[_Run], boundary: Boundary) -> int:
+    """Return how many aligned bases of a read lie beyond a boundary."""
+    if boundary.side == "left":
+        return sum(max(min(end, boundary.position) - start, 0) for start, end, _ in runs)
+    return sum(max(end - max(start, boundary.position), 0) for start, end, _ in runs)
+
+
+def _covered(blocks: Sequence[tuple[int, int]], start: int, end: int) -> int:
+    """Return the bases of blocks inside an interval."""
+    return sum(max(min(right, end) - max(left, start), 0) for left, right in blocks)
+
+
+def count_circles(
+    bam: pysam.AlignmentFile,
+    genome: pysam.FastaFile,
+    annotation: Annotation,
+    circles: Sequence[Circle],
+    evidence: Sequence[int],
+    strandedness: str,
+    limits: Limits,
+) -> dict[str, Tally]:
+    """Count circles in one library.
+
+    Parameters
+    ----------
+    bam
+        Indexed BAM that keeps the contract of `ringmark.alignments`.
+    genome, annotation
+        The reference.
+    circles
+        Candidates of the study, each once.
+    evidence
+        How many reads of the study led to each, to decide between circles that a fragment fits
+        equally well.
+    strandedness
+        The library's.
+    limits
+        Anchors and tolerances.
+
+    Returns
+    -------
+    dict
+        Circle id to its tally, in the order of the circles.
+    """
+    by_contig: dict[str, list[int]] = defaultdict(list)
+    for number, circle in enumerate(circles):
+        by_contig[circle.junction.chrom].append(number)
+    found: dict[int, Tally] = {}
+    for chrom, numbers in by_contig.items():
+        own = [circles[number] for number in numbers]
+        boundaries = BoundaryBuilder(chrom, genome, annotation).build(own)
+        counter = _ContigCounter(bam, genome, own, boundaries, strandedness, limits)
+        counter.scan()
+        tallies = counter.tallies([evidence[number] for number in numbers])
+        found.update(zip(numbers, tallies, strict=True))
+    return {circle.name: found[number] for number, circle in enumerate(circles)}
+
+
+def counts_row(name: str, tally: Tally) -> dict[str, object]:
+    """Return a tally as a row of `CIRCLE_COUNTS`."""
+    return {
+        "circle": name,
+        "back_splice": len(tally.back_splice),
+        "linear_start": tally.linear_start,
+        "linear_end": tally.linear_end,
+        "distinct_positions": len(tally.positions),
+        "spliced_introns": format_introns(tally.spliced),
+        "retained_introns": format_introns(tally.retained),
+    }
+
+
+def format_introns(introns: Mapping[tuple[int, int], int]) -> str:
+    """Write introns as ``start-end:fragments`` joined by commas, sorted; empty if none."""
+    return ",".join(f"{start}-{end}:{count}" for (start, end), count in sorted(introns.items()))
+
+
+def parse_introns(text: str) -> Counter[tuple[int, int]]:
+    """Read what `format_introns` wrote."""
+    introns: Counter[tuple[int, int]] = Counter()
+    for item in filter(None, text.split(",")):
+        place, count = item.split(":")
+        start, end = place.split("-")
+        introns[int(start), int(end)] += int(count)
+    return introns
