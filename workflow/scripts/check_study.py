@@ -150,7 +150,7 @@ def _wrong_value(error: ValidationError, schema: Mapping[str, Any]) -> str:
         kinds = [wanted] if isinstance(wanted, str) else [kind for kind in wanted if kind != "null"]
         return f"{error.instance!r} is not {_TYPES[kinds[0]]}"
     if error.validator == "enum":
-        nearest = difflib.get_close_matches(str(error.instance), map(str, wanted), n=1)
+        nearest = difflib.get_close_matches(str(error.instance), map(str, wanted), n=1, cutoff=0.5)
         asked = f"; did you mean {nearest[0]!r}?" if nearest else ""
         return f"{error.instance!r} is not one of {', '.join(map(str, wanted))}{asked}"
     if error.validator in _LIMITS:

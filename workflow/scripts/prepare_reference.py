@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
@@ -48,24 +48,28 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def fetch(place: str, folder: Path) -> Path:
-    """Return a local file: the path itself, or the download of a URL.
+def fetch(place: str, target: Path) -> Path:
+    """Return a local file: the path itself, or the target with the download of a URL.
 
     Raises
     ------
     InputError
-        If the download fails.
+        If the download fails or is shorter than the server said.
     """
     if not is_url(place):
         return Path(place).absolute()
-    target = folder / Path(place.split("?", maxsplit=1)[0]).name
     try:
         with urllib.request.urlopen(place, timeout=120) as answer, target.open("wb") as handle:
+            promised = answer.headers.get("Content-Length")
             shutil.copyfileobj(answer, handle, 1 << 20)
-    except (urllib.error.URLError, OSError) as error:
+        # a connection that breaks off ends the copy without an error
+        if promised is not None and target.stat().st_size != int(promised):
+            raise OSError(f"{target.stat().st_size} of {promised} bytes came")
+    except (http.client.HTTPException, OSError) as error:
         raise InputError(
             f"{place}: cannot be downloaded: {error}",
-            "download it by hand and give its path in the configuration's 'reference'",
+            "try again, or download it by hand and give its path in the configuration's "
+            "'reference'",
         ) from None
     return target
 
@@ -89,8 +93,14 @@ def check_digest(path: Path, expected: str, place: str) -> None:
         )
 
 
-def place_fasta(source: Path, target: Path, keep: bool) -> None:
-    """Put a plain FASTA at the target: a link to a local plain file, else a decompressed copy."""
+def place_fasta(source: Path, target: Path, place: str) -> None:
+    """Put a plain FASTA at the target: a link to a local plain file, else a decompressed copy.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read; ``place`` is what the configuration calls it.
+    """
     with source.open("rb") as handle:
         compressed = handle.read(2) == b"\x1f\x8b"
     temporary = target.with_name(f".{target.name}.part")
@@ -100,11 +110,11 @@ def place_fasta(source: Path, target: Path, keep: bool) -> None:
             with gzip.open(source) as handle, temporary.open("wb") as out:
                 shutil.copyfileobj(handle, out, 1 << 20)
         except UNREADABLE as error:
-            raise unreadable(source, error) from None
-    elif keep:
-        temporary.symlink_to(source.resolve())
-    else:
+            raise unreadable(place, error) from None
+    elif is_url(place):
         shutil.move(source, temporary)
+    else:
+        temporary.symlink_to(source.resolve())
     temporary.replace(target)
 
 
@@ -136,11 +146,11 @@ def index_fasta(fasta: Path, place: str) -> dict[str, int]:
     return lengths
 
 
-def count_headers(fasta: Path) -> int:
-    """Return the number of header lines of a plain FASTA."""
+def count_headers(fasta: Path, size: int = 1 << 20) -> int:
+    """Return the number of header lines of a plain FASTA, read in chunks of so many bytes."""
     count, before = 0, b"\n"
     with fasta.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
+        while chunk := handle.read(size):
             count += chunk.count(b"\n>") + (before.endswith(b"\n") and chunk.startswith(b">"))
             before = chunk
     return count
@@ -188,12 +198,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = arguments.genome.parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        fasta = fetch(arguments.fasta, Path(scratch))
-        gtf = fetch(arguments.gtf, Path(scratch))
+        fasta = fetch(arguments.fasta, Path(scratch, "fasta"))
+        gtf = fetch(arguments.gtf, Path(scratch, "gtf"))
         check_digest(fasta, arguments.fasta_sha256, arguments.fasta)
         check_digest(gtf, arguments.gtf_sha256, arguments.gtf)
-        annotation = Annotation.from_gtf(gtf)
-        place_fasta(fasta, arguments.genome, keep=not is_url(arguments.fasta))
+        annotation = Annotation.from_gtf(gtf, arguments.gtf)
+        place_fasta(fasta, arguments.genome, arguments.fasta)
     lengths = index_fasta(arguments.genome, arguments.fasta)
     annotation = restrict(annotation, lengths, arguments.fasta, arguments.gtf)
     annotation.write_gtf(arguments.annotation)

@@ -224,8 +224,13 @@ class Annotation:
         )
 
     @classmethod
-    def from_gtf(cls, path: str | Path) -> Annotation:
+    def from_gtf(cls, path: str | Path, name: str = "") -> Annotation:
         """Read a GTF file.
+
+        Parameters
+        ----------
+        name
+            What messages call the file, if not by its path.
 
         Raises
         ------
@@ -233,7 +238,8 @@ class Annotation:
             If a line is not GTF (it is quoted with its number) or no exon is left.
         """
         loci: dict[tuple[str, str, str], _Locus] = {}
-        for record in read_gtf(path):
+        name = name or str(path)
+        for record in read_gtf(path, name):
             key = (record.gene_id, record.chrom, record.strand)
             locus = loci.setdefault(key, _Locus(record.gene_name, record.gene_type))
             locus.add(record)
@@ -251,7 +257,7 @@ class Annotation:
             )
         if not genes:
             raise InputError(
-                f"{path}: no exon line with gene_id and transcript_id",
+                f"{name}: no exon line with gene_id and transcript_id",
                 "give a GTF with exon lines, such as GENCODE's or Ensembl's annotation",
             )
         return cls(genes)
@@ -313,8 +319,8 @@ def open_text(path: str | Path) -> TextIO:
     return Path(path).open(encoding="utf-8-sig", errors="replace")
 
 
-def read_gtf(path: str | Path) -> Iterator[GtfRecord]:
-    """Yield the exon and CDS lines of a GTF file.
+def read_gtf(path: str | Path, name: str = "") -> Iterator[GtfRecord]:
+    """Yield the exon and CDS lines of a GTF file; messages call it ``name``, else by its path.
 
     Raises
     ------
@@ -323,9 +329,9 @@ def read_gtf(path: str | Path) -> Iterator[GtfRecord]:
     """
     try:
         with open_text(path) as handle:
-            yield from parse_gtf(handle, str(path))
+            yield from parse_gtf(handle, name or str(path))
     except UNREADABLE as error:
-        raise unreadable(path, error) from None
+        raise unreadable(name or path, error) from None
 
 
 def unreadable(place: str | Path, error: Exception) -> InputError:
