@@ -509,6 +509,21 @@ def test_the_sound_study_passes(tmp_path):
     assert answer.returncode == 0, answer.stderr
 
 
+def test_paths_with_spaces_relative_to_sheet_and_working_folder_pass(tmp_path):
+    draft = Draft(tmp_path / "my study")
+    (draft.folder / "my reads").symlink_to(TINY / "fastq")
+    for row in draft.rows:
+        for column in ("fastq_1", "fastq_2"):
+            row[column] = f"my reads/{Path(row[column]).name}"
+    configfile = draft.write()
+    (draft.folder / "my genome.fa").symlink_to(TINY / "genome.fa")
+    draft.config["reference"]["fasta"] = "my study/my genome.fa"
+    draft.config["samples"] = "my study/samples.tsv"
+    configfile.write_text(yaml.safe_dump(draft.config))
+    answer = snakemake(configfile, tmp_path, "-n", "-q")
+    assert answer.returncode == 0, answer.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "place"),
     [
