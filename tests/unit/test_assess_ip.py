@@ -127,9 +127,9 @@ def test_swapped_libraries_are_told(study, tmp_path):
     assert table.loc["s2", "verdict"] in ("good", "weak")
 
 
-def test_swapped_libraries_are_told_without_any_peak(study, tmp_path):
+def test_swapped_libraries_are_told_without_other_pairs(study, tmp_path):
     write_background(tmp_path / "background.tsv", {"1_input": 0})
-    more = ["--background", str(tmp_path / "background.tsv"), "--peaks", str(study / "none.tsv")]
+    more = ["--background", str(tmp_path / "background.tsv")]
     assert run(study, tmp_path, [("1_input", "1_ip", "s1", "a")], *more) == 0
     assert "are they swapped?" in read(tmp_path).loc["s1", "reason"]
 
@@ -205,7 +205,7 @@ def test_jaccard():
         (5, 4, 3, 0.5, False, "weak", "4 peaks"),
         (5, 0, np.nan, np.nan, False, "weak", "no peaks"),
         (5, 50, 1.2, 0.5, False, "weak", "DRACH odds ratio 1.2"),
-        (5, 50, 3, 0.1, False, "weak", "Jaccard index with replicates 0.1"),
+        (5, 50, 3, 0.1, False, "weak", "Jaccard index with replicates up to 0.1"),
         (1.2, 50, 3, 0.5, False, "failed", "1.2-fold"),
         (5, 50, 0.8, 0.5, False, "failed", "no more than background"),
         (5, 4, 0.8, 0.5, False, "weak", "DRACH odds ratio 0.8"),
@@ -215,7 +215,6 @@ def test_jaccard():
 )
 def test_verdict(monkeypatch, enrichment, own, odds, shared, turned, word, reason):
     monkeypatch.setattr(Motifs, "odds_ratio", property(lambda self: odds))
-    row = {"enrichment": enrichment, "replicate_jaccard": shared}
-    found = verdict(row, own, Motifs(), turned)
+    found = verdict(enrichment, own, Motifs(), shared, turned)
     assert found[0] == word
     assert reason in found[1]

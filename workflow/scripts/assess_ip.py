@@ -8,10 +8,11 @@ enrichment
 ip_fraction_in_peaks
     Share of the IP's coverage of genes that lies in the peaks of the study.
 drach_rate_summits, drach_rate_background, drach_odds_ratio, drach_pvalue
-    Share of the summits of this pair's own peaks (called from this pair alone) that have the
-    adenosine of a DRACH motif within `DRACH_WINDOW` nucleotides; the same of places drawn from the
-    same genes, where bins are covered well enough to be tested but outside of the peaks,
-    `PLACES_A_PEAK` for each peak; odds ratio (0.5 added to each count) and one-sided Fisher test.
+    Share of the summits of this pair's own peaks that have the adenosine of a DRACH motif within
+    `DRACH_WINDOW` nucleotides; the same of places drawn from the same genes, where bins are covered
+    well enough to be tested but outside of the peaks, `PLACES_A_PEAK` for each peak; odds ratio
+    (0.5 added to each count) and one-sided Fisher test. Own peaks are called from the counts of
+    this pair alone, on the background ratios that all pairs of the condition give.
 stop_codon_enrichment
     Share of the own summits near a stop codon over the share of those places.
 replicate_jaccard
@@ -21,14 +22,14 @@ replicate_jaccard
 Verdict
 -------
 ``failed``: nothing was pulled down (enrichment below `FAILED_ENRICHMENT`, or `ENOUGH_PEAKS` own
-peaks and more without more DRACH than background), or IP and input are swapped. The latter shows
-without peaks of other pairs and without motifs: m6A raises few places far above the background, so
-that more of the IP stands out of its input than of the input stands out of the IP, each judged
-against the background ratio found in that direction. It is not judged in libraries of fewer than
-`JUDGED_FRAGMENTS` fragments in genes.
+peaks and more without more DRACH than background), or IP and input are swapped. Beside other pairs
+that shows in the enrichment: below 1. In a study of one pair it shows in this: m6A raises few
+places far above the background, so that more of the IP stands out of its input than of the input
+stands out of the IP, each judged against the background ratio found in that direction (not judged
+below `JUDGED_FRAGMENTS` fragments in genes).
 
 ``weak``: enrichment below `GOOD_ENRICHMENT`, DRACH odds ratio below `GOOD_ODDS_RATIO`, fewer than
-`ENOUGH_PEAKS` own peaks, or replicates that share less than `GOOD_JACCARD`. Else ``good``.
+`ENOUGH_PEAKS` own peaks, or no replicate with which it shares `GOOD_JACCARD`. Else ``good``.
 
 The random places are drawn from a fixed seed.
 """
@@ -51,6 +52,7 @@ from call_peaks import (
     add_study_options,
     bin_paths,
     check_contigs,
+    conditions_of,
     read_pairs,
     sequence_reader,
 )
@@ -69,6 +71,7 @@ from ringmark.peaks import (
     peak_counts,
     prepare_condition,
     region_of,
+    single_pair,
 )
 from ringmark.sequence import drach_positions
 from ringmark.tables import PEAKS, QUALITY
@@ -286,22 +289,26 @@ def swapped(pair: PairCoverage, alone: Condition, layout: BinLayout) -> bool:
     return standing_out(other) > max(standing_out(alone), _LITTLE)
 
 
-def verdict(row: Mapping[str, float], own: int, motifs: Motifs, turned: bool) -> tuple[str, str]:
+def verdict(
+    enrichment: float, own: int, motifs: Motifs, best_jaccard: float, turned: bool
+) -> tuple[str, str]:
     """Return the verdict on a pair and its reason.
 
     Parameters
     ----------
-    row
-        Values of the pair's columns.
+    enrichment
+        Of the IP in the peaks of the study.
     own
-        Peaks called from this pair alone.
+        Number of peaks called from this pair alone.
+    best_jaccard
+        Jaccard index with the replicate that is most alike; NaN without any.
     turned
         Whether IP and input look swapped.
     """
-    enrichment, odds = row["enrichment"], motifs.odds_ratio
+    odds = motifs.odds_ratio
     failed, weak = [], []
     if turned:
-        failed.append("the input stands out of the IP, not the IP of the input: are they swapped?")
+        failed.append("the input stands out of the IP and not the other way: are they swapped?")
     if own < ENOUGH_PEAKS:
         weak.append(f"{own or 'no'} peaks in this pair alone")
     if not enrichment >= FAILED_ENRICHMENT:
@@ -316,8 +323,8 @@ def verdict(row: Mapping[str, float], own: int, motifs: Motifs, turned: bool) ->
         failed.append(f"DRACH at summits no more than background, odds ratio {odds:.2g}")
     elif odds < GOOD_ODDS_RATIO:
         weak.append(f"DRACH odds ratio {odds:.2g}")
-    if row["replicate_jaccard"] < GOOD_JACCARD:
-        weak.append(f"Jaccard index with replicates {row['replicate_jaccard']:.2g}")
+    if best_jaccard < GOOD_JACCARD:
+        weak.append(f"Jaccard index with replicates up to {best_jaccard:.2g}")
     if failed:
         return "failed", "; ".join(failed)
     if weak:
@@ -329,7 +336,7 @@ def quality_row(
     pair: PairCoverage,
     alone: Condition,
     own: Mapping[str, Sequence[Peak]],
-    replicates: Sequence[str],
+    others: Sequence[PairCoverage],
     study: tuple[Sequence[Peak], float],
     layout: BinLayout,
     genome: Genome,
@@ -342,8 +349,8 @@ def quality_row(
         The pair as a condition of its own.
     own
         Peaks of each pair alone, by IP library.
-    replicates
-        Other IP libraries of the condition.
+    others
+        Other pairs of the study.
     study
         Peaks of the study and the pair's log ratio on background.
     """
@@ -351,7 +358,9 @@ def quality_row(
     generator = np.random.default_rng(_SEED)
     motifs = count_motifs(peaks, background_places(peaks, alone, layout, generator), layout, genome)
     enrichment, fraction = enrichment_in(study[0], pair, study[1], layout)
-    shared = [jaccard(peaks, own[other], layout) for other in replicates if own[other] and peaks]
+    replicates = [own[item.ip_library] for item in others if item.condition == pair.condition]
+    shared = [jaccard(peaks, other, layout) for other in replicates if other and peaks]
+    turned = enrichment < 1 if others else swapped(pair, alone, layout)
     stops = (
         share(motifs.summits_at_stop, motifs.summits),
         share(motifs.places_at_stop, motifs.places),
@@ -366,7 +375,9 @@ def quality_row(
         "stop_codon_enrichment": stops[0] / stops[1] if stops[1] else float("nan"),
         "replicate_jaccard": float(np.mean(shared)) if shared else float("nan"),
     }
-    word, reason = verdict(row, len(peaks), motifs, swapped(pair, alone, layout))
+    word, reason = verdict(
+        enrichment, len(peaks), motifs, max(shared, default=float("nan")), turned
+    )
     names = {
         "sample": pair.sample,
         "condition": pair.condition,
@@ -389,23 +400,17 @@ def assess(
     genome: Genome,
 ) -> pd.DataFrame:
     """Return the table of quality, one row a pair."""
-    alone, own = {}, {}
-    for pair in pairs:
-        name = pair.ip_library
-        single = replace(pair, condition=name)
-        alone[name] = prepare_condition(name, [single], layout, Thresholds())
-        own[name] = call_peaks([alone[name]], layout, Thresholds())
+    thresholds = Thresholds()
+    alone: dict[str, Condition] = {}
+    for condition in conditions_of(pairs, layout, thresholds):
+        for index, pair in enumerate(condition.pairs):
+            alone[pair.ip_library] = single_pair(condition, index, layout, thresholds)
+    own = {name: call_peaks([single], layout, thresholds) for name, single in alone.items()}
     rows = []
     for pair in pairs:
-        replicates = [
-            other.ip_library
-            for other in pairs
-            if other.condition == pair.condition and other.ip_library != pair.ip_library
-        ]
+        others = [other for other in pairs if other.ip_library != pair.ip_library]
         study = (peaks, ratios[pair.ip_library])
-        rows.append(
-            quality_row(pair, alone[pair.ip_library], own, replicates, study, layout, genome)
-        )
+        rows.append(quality_row(pair, alone[pair.ip_library], own, others, study, layout, genome))
     return QUALITY.frame(rows)
 
 

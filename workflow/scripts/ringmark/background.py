@@ -106,7 +106,9 @@ def estimate_background(
             log_ratio = np.log(successes.sum(axis=0) / (trials - successes).sum(axis=0).clip(1))
         known = _sum_genes(is_background[:, None] * 1, layout)[:, 0] >= 2 * reach
         gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap, known)
-    dispersion = _dispersion(ip, totals, gene_log_ratio[layout.gene_of_bin], is_background)
+    dispersion = background_dispersion(
+        ip, totals, gene_log_ratio[layout.gene_of_bin], is_background
+    )
     return Background(log_ratio, gene_log_ratio, dispersion, is_background)
 
 
@@ -239,11 +241,22 @@ def _prior_variance(deviation: Array, variance: Array) -> float:
     return high
 
 
-def _dispersion(ip: IntArray, totals: IntArray, offset: Array, is_background: Mask) -> float:
+def background_dispersion(
+    ip: IntArray, totals: IntArray, offset: Array, is_background: Mask
+) -> float:
     """Return the dispersion with which counts below their expectation scatter as they should.
 
     Counts above are left out, since sites too weak to be seen raise them. Each pair of each bin
     counts for itself.
+
+    Parameters
+    ----------
+    ip, totals
+        Fragments of the IP, and of IP and input, in each bin; shape (bins, pairs).
+    offset
+        Log odds expected of background, shape (bins, pairs).
+    is_background
+        Bins to use, shape (bins,).
     """
     pair_totals = np.where(is_background[:, None] & (ip < totals * expit(offset)), totals, 0)
     bins, pairs = np.nonzero(pair_totals >= _DISPERSION_FRAGMENTS)

@@ -56,7 +56,12 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from ringmark.annotation import Gene, Transcript
-from ringmark.background import Background, estimate_background, signed_root
+from ringmark.background import (
+    Background,
+    background_dispersion,
+    estimate_background,
+    signed_root,
+)
 from ringmark.bins import BinLayout, Coverage
 from ringmark.intervals import IntArray
 from ringmark.sequence import drach_positions, reverse_complement
@@ -330,6 +335,27 @@ def prepare_condition(
     background = estimate_background(ip, inputs, layout, length)
     tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments)
     return Condition(name, tuple(pairs), ip, inputs, background, tests)
+
+
+def single_pair(
+    condition: Condition, index: int, layout: BinLayout, thresholds: Thresholds
+) -> Condition:
+    """Return one pair of a condition as a condition of its own, named after its IP library.
+
+    The ratios on background stay those that all pairs together gave, since one pair alone may have
+    too few fragments to tell them; over-dispersion and tests are those of the pair.
+    """
+    own = slice(index, index + 1)
+    ip, inputs = condition.ip[:, own], condition.input[:, own]
+    together = condition.background
+    ratios = together.gene_log_ratio[:, own]
+    dispersion = background_dispersion(
+        ip, ip + inputs, ratios[layout.gene_of_bin], together.is_background
+    )
+    background = Background(together.log_ratio[own], ratios, dispersion, together.is_background)
+    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments)
+    pair = condition.pairs[index]
+    return Condition(pair.ip_library, (pair,), ip, inputs, background, tests)
 
 
 def call_peaks(
