@@ -111,11 +111,16 @@ def circle_row(
 
 
 def flanking_motif(junction: Junction, genome: pysam.FastaFile) -> str:
-    """Return the donor and acceptor dinucleotides that flank a circle, in the RNA's sense."""
+    """Return the donor and acceptor dinucleotides that flank a circle, in the RNA's sense.
+
+    ``none`` where the contig ends before them.
+    """
     if junction.motif == "lariat":
         return "lariat"
     before = genome.fetch(junction.chrom, max(junction.start - 2, 0), junction.start).upper()
     after = genome.fetch(junction.chrom, junction.end, junction.end + 2).upper()
+    if len(before) + len(after) < 4:
+        return "none"
     if junction.strand == "+":
         return f"{after}/{before}"
     return f"{reverse_complement(before)}/{reverse_complement(after)}"
