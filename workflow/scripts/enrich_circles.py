@@ -18,8 +18,9 @@ import pandas as pd
 from contrast_options import add_contrast_options, study_from
 from ringmark.annotation import Annotation
 from ringmark.enrichment import PeaksOnCircles, circle_m6a_table
-from ringmark.errors import program
+from ringmark.errors import InputError, program
 from ringmark.intervals import Blocks
+from ringmark.study import Pair, Study
 from ringmark.tables import CIRCLE_M6A, PEAKS, read_matrix
 
 
@@ -53,19 +54,70 @@ def read_circles(bed: Path, fasta: Path) -> dict[str, tuple[str, Blocks, str]]:
     return circles
 
 
+def pairs_of(study: Study, samples: Path) -> Sequence[Pair]:
+    """Return the pairs of IP and input.
+
+    Raises
+    ------
+    InputError
+        If the study has none.
+    """
+    if not study.pairs:
+        raise InputError(
+            f"{samples}: no library with assay ip", "m6A on circles needs IPs and their inputs"
+        )
+    return study.pairs
+
+
+def read_background(path: Path, pairs: Sequence[Pair]) -> dict[str, float]:
+    """Return IP library to the log ratio of its pair on background.
+
+    Raises
+    ------
+    InputError
+        If a pair has none.
+    """
+    ratios = pd.read_csv(path, sep="\t", dtype={"ip_library": str}).set_index("ip_library")
+    known = ratios["log_ratio"].dropna().to_dict()
+    missing = [pair.ip.name for pair in pairs if pair.ip.name not in known]
+    if missing:
+        raise InputError(
+            [f"{path}: no background ratio of {name}" for name in missing],
+            "give the table that call_peaks.py made of the same samples sheet",
+        )
+    return known
+
+
+def read_counts(path: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return the back-splice fragments of circles in the libraries of all pairs.
+
+    Raises
+    ------
+    InputError
+        If a library is not in the table.
+    """
+    counts = read_matrix(path)
+    needed = dict.fromkeys(item.name for pair in pairs for item in (pair.input, pair.ip))
+    missing = [name for name in needed if name not in counts.columns]
+    if missing:
+        raise InputError(
+            [f"{path}: no column {name}" for name in missing],
+            "give the counts of the libraries of the samples sheet",
+        )
+    return counts
+
+
 @program
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the table of m6A on circles."""
     arguments = parser().parse_args(argv)
-    study = study_from(arguments)
-    background = pd.read_csv(arguments.background, sep="\t").set_index("ip_library")["log_ratio"]
-    peaks = PeaksOnCircles(PEAKS.read(arguments.peaks), Annotation.read(arguments.annotation))
+    pairs = pairs_of(study_from(arguments), arguments.samples)
     table = circle_m6a_table(
         read_circles(arguments.bed, arguments.fasta),
-        read_matrix(arguments.bsj_counts),
-        study.pairs,
-        background.to_dict(),
-        peaks,
+        read_counts(arguments.bsj_counts, pairs),
+        pairs,
+        read_background(arguments.background, pairs),
+        PeaksOnCircles(PEAKS.read(arguments.peaks), Annotation.read(arguments.annotation)),
         arguments.fdr,
     )
     CIRCLE_M6A.write(table, arguments.output)
