@@ -4,6 +4,8 @@
 PYTHON ?= python3
 CORES ?= 2
 BIN = .venv/bin
+# snakefmt looks for shfmt on the path
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help demo test lint lock clean
 

@@ -96,57 +96,57 @@ def told(*fragments: str) -> Callable[[Spoil], Spoil]:
 # the configuration
 
 
-@told("configuration", "unknown key 'algnment'", "did you mean 'alignment'?")
+@told("{}/study.yaml", "unknown key 'algnment'", "did you mean 'alignment'?")
 def unknown_key(draft):
     draft.config["algnment"] = {"aligner": "star"}
 
 
-@told("configuration", "unknown key 'circrna.min_read'", "did you mean 'min_reads'?")
+@told("{}/study.yaml", "unknown key 'circrna.min_read'", "did you mean 'min_reads'?")
 def unknown_nested_key(draft):
     draft.config["circrna"] = {"min_read": 3}
 
 
-@told("configuration", "the key 'samples' is missing")
+@told("{}/study.yaml", "the key 'samples' is missing")
 def no_samples(draft):
     del draft.config["samples"]
 
 
-@told("configuration", "the key 'reference' is missing")
+@told("{}/study.yaml", "the key 'reference' is missing")
 def no_reference(draft):
     del draft.config["reference"]
 
 
-@told("configuration", "the key 'reference.gtf' is missing")
+@told("{}/study.yaml", "the key 'reference.gtf' is missing")
 def reference_without_gtf(draft):
     draft.config["reference"]["gtf"] = None
 
 
-@told("configuration", "the key 'contrast' is missing")
+@told("{}/study.yaml", "the key 'contrast' is missing")
 def no_contrast(draft):
     del draft.config["contrast"]
 
 
-@told("configuration", "m6a.fdr: 'five percent' is not a number")
+@told("{}/study.yaml", "m6a.fdr: 'five percent' is not a number")
 def wrong_type(draft):
     draft.config["m6a"] = {"fdr": "five percent"}
 
 
-@told("configuration", "contrast.test: 1 is not text; put it in quotes")
+@told("{}/study.yaml", "contrast.test: 1 is not text; put it in quotes")
 def number_for_a_level(draft):
     draft.config["contrast"]["test"] = 1
 
 
-@told("configuration", "circrna: 'all' is not a section")
+@told("{}/study.yaml", "circrna: 'all' is not a section")
 def word_for_a_section(draft):
     draft.config["circrna"] = "all"
 
 
-@told("configuration", "circrna.min_anchor: 50 is not at most 30")
+@told("{}/study.yaml", "circrna.min_anchor: 50 is not at most 30")
 def value_out_of_range(draft):
     draft.config["circrna"] = {"min_anchor": 50}
 
 
-@told("configuration", "alignment.aligner: 'bwa' is not one of star, minimap2")
+@told("{}/study.yaml", "alignment.aligner: 'bwa' is not one of star, minimap2")
 def wrong_aligner(draft):
     draft.config["alignment"]["aligner"] = "bwa"
 
@@ -166,22 +166,22 @@ def spans_the_wrong_way_round(draft):
     draft.config["circrna"] = {"min_span": 5000, "max_span": 2000}
 
 
-@told("configuration", "reads.adapter_1: 'TruSeq' is not valid; write the adapter's bases")
+@told("{}/study.yaml", "reads.adapter_1: 'TruSeq' is not valid; write the adapter's bases")
 def adapter_by_name(draft):
     draft.config["reads"] = {"adapter_1": "TruSeq"}
 
 
-@told("configuration", "reference.sha256.gtf: 'd41d8' is not valid", "64 hexadecimal digits")
+@told("{}/study.yaml", "reference.sha256.gtf: 'd41d8' is not valid", "64 hexadecimal digits")
 def checksum_too_short(draft):
     draft.config["reference"]["sha256"] = {"gtf": "d41d8"}
 
 
-@told("configuration", "contrast.test and contrast.reference are both 'resistant'")
+@told("{}/study.yaml", "contrast.test and contrast.reference are both 'resistant'")
 def contrast_of_a_level_with_itself(draft):
     draft.config["contrast"]["reference"] = "resistant"
 
 
-@told("configuration", "samples: '{}/{library}.tsv' is not valid; give a path without braces")
+@told("{}/study.yaml", "samples: '{}/{library}.tsv' is not valid; give a path without braces")
 def path_with_braces(draft):
     draft.config["samples"] = f"{draft.folder}/{{library}}.tsv"
 
@@ -452,8 +452,8 @@ def fasta_cut_short(draft):
 
 
 @told(
-    "configuration: unknown key 'circ_rna'",
-    "configuration: alignment.aligner: 'bwa'",
+    "{}/study.yaml: unknown key 'circ_rna'",
+    "{}/study.yaml: alignment.aligner: 'bwa'",
     "{}/samples.tsv, row 4: assay 'IP' is not valid",
     "{}/samples.tsv, row 6: {}/gone.fastq.gz: no such file",
     "{}/samples.tsv, row 9: strandedness 'yes' is not valid",
@@ -469,7 +469,7 @@ def mistakes_of_all_kinds(draft):
 
 
 @told(
-    "configuration: contrast.test and contrast.reference are both 'sensitive'",
+    "{}/study.yaml: contrast.test and contrast.reference are both 'sensitive'",
     "{}/samples.tsv, row 4: library 'resistant_1_ip': input_library 'nobody' is not in the sheet",
 )
 def contrast_and_pairs(draft):

@@ -12,12 +12,13 @@ LIBRARY = sorted((ROOT / "workflow/scripts/ringmark").glob("*.py"))
 PROGRAMS = sorted((ROOT / "workflow/scripts").glob("*.py"))
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
-#: The library from the ground up, a line a floor. A module imports from floors below its own, or
-#: from what stands left of it on the same one.
+#: The library from the ground up. A module imports from floors below its own, or from what stands
+#: before it on the same one.
 FLOORS = (
     ("errors", "tables", "intervals", "sequence"),
     ("study", "annotation", "alignments", "betabinomial"),
-    ("backsplice", "circles", "bins", "background", "summits", "peaks", "ip_quality", "simulate"),
+    ("backsplice", "circles", "circle_counts"),
+    ("bins", "background", "summits", "peaks", "simulate"),
     ("enrichment", "differential", "regulators"),
     ("figures", "report"),
 )

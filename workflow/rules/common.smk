@@ -19,7 +19,9 @@ check_study.put_own_programs_first()
 try:
     # jobs that Snakemake starts on other nodes need not read the files again
     config, STUDY = check_study.load(
-        config, "configuration", read_files=workflow.is_main_process
+        config,
+        ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles)),
+        read_files=workflow.is_main_process,
     )
 except InputError as error:
     print(error, file=sys.stderr)

@@ -4,8 +4,8 @@ A module imports only from the floors below its own, and from what stands left o
 
 0. ``errors``, ``tables``, ``intervals``, ``sequence``
 1. ``study``, ``annotation``, ``alignments``, ``betabinomial``
-2. ``backsplice``, ``circles`` · ``bins``, ``background``, ``summits``, ``peaks``, ``ip_quality`` ·
-   ``simulate`` and its parts
+2. ``backsplice``, ``circles``, ``circle_counts`` · ``bins``, ``background``, ``summits``,
+   ``peaks`` · ``simulate`` and its parts
 3. ``enrichment``, ``differential``, ``regulators``
 4. ``figures``, ``report``
 
