@@ -127,7 +127,7 @@ def test_shared_deviation_of_bins_widens_the_null():
     ip = generator.poisson(60 * mean, (layout.bins, 6))
     inputs = generator.poisson(60, (layout.bins, 6))
     flat = Background(np.zeros(6), np.zeros((60, 6)), 0.0, np.ones(layout.bins, bool))
-    tests = score_bins(ip, inputs, flat, layout, 10)
+    tests = score_bins(ip, inputs, flat, layout, 10, [[column] for column in range(6)])
     assert tests.spread == pytest.approx(0.25, rel=0.3)
     assert (tests.pvalue < 0.01).mean() < 0.03
 
@@ -137,10 +137,25 @@ def test_bins_with_few_fragments_are_not_tested():
     ip, inputs = np.zeros((layout.bins, 1), int), np.zeros((layout.bins, 1), int)
     ip[:4, 0], inputs[:4, 0] = [9, 10, 0, 4], [0, 0, 10, 5]
     flat = Background(np.zeros(1), np.zeros((2, 1)), 0.0, np.ones(layout.bins, bool))
-    tests = score_bins(ip, inputs, flat, layout, 10)
+    tests = score_bins(ip, inputs, flat, layout, 10, [[0]])
     assert np.flatnonzero(tests.tested).tolist() == [1, 2]
     assert tests.pvalue[1] < 0.001 < 0.999 < tests.pvalue[2]
     assert tests.pvalue[0] == 1
+
+
+def test_ips_that_share_an_input_are_not_independent():
+    layout = many_genes(80)
+    generator = np.random.default_rng(5)
+    first = pair(layout, generator, number=40_000)
+    second = replace(pair(layout, generator, number=40_000, name="t"), input=first.input)
+    second = replace(second, input_library=first.input_library)
+    shared = prepare_condition("c", [first, second], layout, Thresholds())
+    assert shared.shared == [[0, 1]]
+    assert kstest(shared.tests.pvalue[shared.tests.tested], "uniform").statistic < 0.06
+    apart = prepare_condition(
+        "c", [first, replace(second, input_library="other")], layout, Thresholds()
+    )
+    assert (apart.tests.statistic**2).mean() > 1.05 * (shared.tests.statistic**2).mean()
 
 
 def test_a_condition_needs_a_pair():

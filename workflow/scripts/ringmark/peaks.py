@@ -14,10 +14,11 @@ ratio of the libraries' totals, of which peaks are a part.
 Test
 ----
 The signed root of the likelihood ratio of ``beta = 0``, one-sided, over all pairs of a condition. A
-bin without input is tested like any other. What deviates in all replicates alike (the affinity of
-a stretch of RNA) does not average out over them; its variance ``s^2`` is such that the lower half
-of the statistics, which peaks do not reach, has mean square 1, and the statistic of a bin with
-information ``I`` is divided by ``sqrt(1 + s^2 I)``.
+bin without input is tested like any other. IPs that share an input are no independent pairs: their
+fragments are summed, over the one input, with the sum of their ratios on background. What deviates
+in all replicates alike (the affinity of a stretch of RNA) does not average out over them; its
+variance ``s^2`` is such that the lower half of the statistics, which peaks do not reach, has mean
+square 1, and the statistic of a bin with information ``I`` is divided by ``sqrt(1 + s^2 I)``.
 
 Peaks
 -----
@@ -180,6 +181,19 @@ class Condition:
     background: Background = field(repr=False)
     tests: BinTests = field(repr=False)
 
+    @property
+    def shared(self) -> list[list[int]]:
+        """Pairs grouped by their input."""
+        return group_by_input(self.pairs)
+
+
+def group_by_input(pairs: Sequence[PairCoverage]) -> list[list[int]]:
+    """Return the numbers of the pairs that have the same input, in order of appearance."""
+    groups: dict[str, list[int]] = {}
+    for index, pair in enumerate(pairs):
+        groups.setdefault(pair.input_library, []).append(index)
+    return list(groups.values())
+
 
 class Genome(Protocol):
     """What is needed of a FASTA file, for example of ``pysam.FastaFile``."""
@@ -188,8 +202,27 @@ class Genome(Protocol):
         """Return the sequence of a 0-based, half-open interval."""
 
 
+def _independent(
+    ip: IntArray, inputs: IntArray, offset: Array, shared: Sequence[Sequence[int]]
+) -> tuple[IntArray, IntArray, Array]:
+    """Sum the IPs that share an input; return IP, input and log odds of each group of pairs."""
+    if all(len(group) == 1 for group in shared):
+        return ip, inputs, offset
+    groups = [list(group) for group in shared]
+    return (
+        np.stack([ip[:, group].sum(axis=1) for group in groups], axis=1),
+        np.stack([inputs[:, group[0]] for group in groups], axis=1),
+        np.stack([np.log(np.exp(offset[:, group]).sum(axis=1)) for group in groups], axis=1),
+    )
+
+
 def score_bins(
-    ip: IntArray, inputs: IntArray, background: Background, layout: BinLayout, min_fragments: int
+    ip: IntArray,
+    inputs: IntArray,
+    background: Background,
+    layout: BinLayout,
+    min_fragments: int,
+    shared: Sequence[Sequence[int]],
 ) -> BinTests:
     """Test all bins of a condition for more IP than background.
 
@@ -199,11 +232,13 @@ def score_bins(
         Fragments of each bin in each pair, shape (bins, pairs).
     min_fragments
         Bins with fewer fragments in all pairs together are not tested.
+    shared
+        Pairs grouped by their input, as numbers of columns.
     """
-    totals = ip + inputs
-    tested = totals.sum(axis=1) >= max(min_fragments, 1)
+    tested = (ip + inputs).sum(axis=1) >= max(min_fragments, 1)
     offset = background.gene_log_ratio[layout.gene_of_bin[tested]]
-    root, information = signed_root(ip[tested], totals[tested], offset, background.dispersion)
+    own_ip, own_inputs, offset = _independent(ip[tested], inputs[tested], offset, shared)
+    root, information = signed_root(own_ip, own_ip + own_inputs, offset, background.dispersion)
     spread = _shared_spread(root, information)
     statistic, pvalue = np.zeros(layout.bins), np.ones(layout.bins)
     statistic[tested] = root / np.sqrt(1 + spread * information)
@@ -309,12 +344,14 @@ def score_peaks(
     rows = _summit_bins(peaks, layout)
     ip, inputs = condition.ip[rows, columns], condition.input[rows, columns]
     offset = condition.background.gene_log_ratio[layout.gene_of_bin[rows], columns]
-    shadow = np.array([peak.shadow for peak in peaks])[:, None]
-    dispersion = condition.background.dispersion
-    root, information = signed_root(ip, ip + inputs, offset + shadow, dispersion)
-    pvalue = norm.sf(root / np.sqrt(1 + condition.tests.spread * information))
     expected = (inputs * np.exp(offset)).sum(axis=1)
-    return PeakTests(pvalue, np.log2((ip.sum(axis=1) + 1) / (expected + 1)))
+    enrichment = np.log2((ip.sum(axis=1) + 1) / (expected + 1))
+    offset = offset + np.array([peak.shadow for peak in peaks])[:, None]
+    shared = condition.shared if pair is None else [[0]]
+    ip, inputs, offset = _independent(ip, inputs, offset, shared)
+    root, information = signed_root(ip, ip + inputs, offset, condition.background.dispersion)
+    pvalue = norm.sf(root / np.sqrt(1 + condition.tests.spread * information))
+    return PeakTests(pvalue, enrichment)
 
 
 def prepare_condition(
@@ -333,7 +370,8 @@ def prepare_condition(
     inputs = np.stack([pair.input.bins(layout) for pair in pairs], axis=1)
     length = fragment_length([pair.ip for pair in pairs])
     background = estimate_background(ip, inputs, layout, length)
-    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments)
+    shared = group_by_input(pairs)
+    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, shared)
     return Condition(name, tuple(pairs), ip, inputs, background, tests)
 
 
@@ -353,7 +391,7 @@ def single_pair(
         ip, ip + inputs, ratios[layout.gene_of_bin], together.is_background
     )
     background = Background(together.log_ratio[own], ratios, dispersion, together.is_background)
-    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments)
+    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, [[0]])
     pair = condition.pairs[index]
     return Condition(pair.ip_library, (pair,), ip, inputs, background, tests)
 
