@@ -476,6 +476,33 @@ def test_clip_with_a_useless_supplementary_record(world: World, tmp_path: Path) 
     assert rows(find(world, tmp_path, reads)) == [("p", 1800, 2700, "+", "GT/AG", 0, 1)]
 
 
+@pytest.mark.parametrize(("edits", "found"), [(2, False), (3, True)])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_bad_alignment_over_an_intron_that_nobody_annotated_is_doubted(
+    world: World, tmp_path: Path, side: str, edits: int, found: bool
+) -> None:
+    """A paralogue of the circle's other end lies in reach of an intron."""
+    read = single(world, "p", CIRCLE, 300, 100, "+")[0]
+    if side == "right":
+        part = replace(read.placements[0], start=2650, cigar=((0, 50), (3, 2500), (0, 50)))
+    else:
+        part = replace(read.placements[0], start=300, cigar=((0, 50), (3, 1450), (0, 50)))
+    reads = {"f": [replace(read, placements=(replace(part, edit_distance=edits),))]}
+    expected = [("p", 1800, 2700, "+", "GT/AG", 0, 1)] if found else []
+    assert rows(find(world, tmp_path, reads)) == expected
+
+
+def test_a_bad_alignment_over_an_annotated_intron_is_believed(world: World, tmp_path: Path) -> None:
+    read = single(world, "p", CIRCLE, 300, 100, "+")[0]
+    part = replace(
+        read.placements[0], start=2650, cigar=((0, 50), (3, 600), (0, 50)), edit_distance=9
+    )
+    assert rows(find(world, tmp_path, {"f": [replace(read, placements=(part,))]})) == []
+    assert world.sites.is_intron("p", 2700, 3300)
+    assert world.sites.is_intron("m", 2700, 3300)
+    assert not world.sites.is_intron("p", 2700, 4200)
+
+
 def test_adapter_is_no_far_end(world: World, tmp_path: Path) -> None:
     read = single(world, "p", CIRCLE, 350 - 20, 100, "+", shortest=50)[0]
     sequence = random_bases(20, 9) + world.contigs["p"][1800:1880]

@@ -26,12 +26,11 @@ from toy_circles import (
 )
 
 from ringmark.alignments import Mate, Placement
-from ringmark.backsplice import Junction, Limits
+from ringmark.backsplice import Junction, Limits, aligned_runs
 from ringmark.circle_counts import (
     Boundary,
     BoundaryBuilder,
     Tally,
-    aligned_runs,
     counts_row,
     cut_read,
     format_introns,

@@ -8,7 +8,8 @@ split reads
     The aligner placed both parts (primary and supplementary records with ``SA``).
 clipped reads
     The aligner placed one part, which stops at an annotated splice site, and the soft-clipped rest
-    matches the sequence at another splice site of the gene that would close a circle.
+    matches the sequence at another splice site of the gene that would close a circle. A rest that
+    it placed badly behind an intron that nobody annotated is treated like a clipped one.
 
 Where bases at the two ends repeat, several positions of the junction explain a read equally well.
 `place_junction` chooses one normal form: annotated splice sites first, then a splice signal, then
@@ -33,7 +34,14 @@ import numpy.typing as npt
 import pysam
 
 from ringmark.alignments import (
+    DELETION,
+    DIFFERENT,
+    EQUAL,
+    INSERTION,
+    MATCH,
+    SKIP,
     SOFT_CLIP,
+    Cigar,
     SupplementaryAlignment,
     aligned_blocks,
     fragment_strand,
@@ -70,6 +78,10 @@ LONGEST_REPEAT = 100
 MISMATCH_RATE = 0.1
 #: Bases next to the junction that a clipped part must share with a far end to be looked at.
 CLIP_SEED = 12
+#: Edits from which on an alignment over an intron that nobody annotated is doubted.
+DOUBTED_EDITS = 3
+#: Gaps in an alignment from this length on are introns.
+SHORTEST_INTRON = 20
 #: Distance from a branch point to the 3' splice site, in nucleotides (Zhang 2013, Mol Cell 51:792).
 BRANCH_POINT_RANGE = (10, 60)
 
@@ -170,6 +182,12 @@ class SpliceSites:
     def annotated_ends(self, chrom: str, start: int, end: int, strand: str, motif: str) -> int:
         """Return the annotated ends of a junction; of a lariat its 5' splice site is one."""
         return 1 if motif == "lariat" else self.annotated(chrom, start, end, strand)
+
+    def is_intron(self, chrom: str, start: int, end: int) -> bool:
+        """Return whether an interval is an annotated intron of either strand."""
+        return end in self.introns.get((chrom, "+"), {}).get(start, ()) or start in (
+            self.introns.get((chrom, "-"), {}).get(end, ())
+        )
 
     def is_lariat(self, chrom: str, start: int, end: int, strand: str) -> bool:
         """Return whether an interval runs from a 5' splice site to a possible branch point."""
@@ -470,13 +488,16 @@ class JunctionFinder:
 
         Where the parts of a split read show no junction, its clipped ends may.
         """
+        cigar = read.cigartuples
+        if cigar is None or len(cigar) == 1:
+            return
         name = str(read.query_name)
         found = list(self._split_junctions(read)) if read.has_tag("SA") else []
         self.evidence.kept += len(found)
         for junction in found:
             self.evidence.split[junction].add(name)
         if not found:
-            for junction in self._clipped_junctions(read):
+            for junction in self._clipped_junctions(read, cigar):
                 self.evidence.clipped[junction].add(name)
 
     def _split_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
@@ -523,20 +544,67 @@ class JunctionFinder:
             return "short anchor at a site not annotated", None
         return "", junction
 
-    def _clipped_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
-        cigar = read.cigartuples
-        if cigar is None or read.mapping_quality < self.limits.min_mapping_quality:
+    def _clipped_junctions(self, read: pysam.AlignedSegment, cigar: Cigar) -> Iterator[Junction]:
+        if read.mapping_quality < self.limits.min_mapping_quality:
             return
-        blocks = None
-        for side, index in (("left", 0), ("right", -1)):
-            operation, length = cigar[index]
-            if operation != SOFT_CLIP or length < CLIP_SEED:
-                continue
-            blocks = blocks or aligned_blocks(cigar, read.reference_start)
+        for side, place, tail in self._loose_ends(read, cigar):
             strand = fragment_strand(read, self.strandedness)
-            for junction in self.ends.match(read, side, length, blocks, strand):
+            for junction in self.ends.match(read, side, place, tail, strand):
                 if mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance):
                     yield junction
+
+    def _loose_ends(
+        self, read: pysam.AlignedSegment, cigar: Cigar
+    ) -> Iterator[tuple[str, int, int]]:
+        """Yield where an alignment should be doubted: side, place on the genome, bases beyond.
+
+        That is where the read is clipped, and at the outermost introns of an alignment with
+        `DOUBTED_EDITS` or more if nobody annotated them (a paralogue in reach of an intron hides
+        the back-splices of a gene so).
+        """
+        doubted = len(cigar) > 2 and int(read.get_tag("NM")) >= DOUBTED_EDITS
+        clips = [length for operation, length in cigar if operation == SOFT_CLIP]
+        if max(clips, default=0) < CLIP_SEED and not doubted:
+            return
+        runs = aligned_runs(cigar, read.reference_start)
+        length = read.query_length
+        ends = [("left", runs[0]), ("right", runs[-1])]
+        if doubted:
+            ends += [
+                end
+                for left, right in itertools.pairwise(runs)
+                if right[0] - left[1] >= SHORTEST_INTRON
+                and not self.sites.is_intron(str(read.reference_name), left[1], right[0])
+                for end in (("left", right), ("right", left))
+            ]
+        for side, (start, end, base) in ends:
+            tail = base if side == "left" else length - base - (end - start)
+            if tail >= CLIP_SEED:
+                yield side, start if side == "left" else end, tail
+
+
+#: A run of aligned bases: start and end on the genome, first base in the read.
+Run = tuple[int, int, int]
+
+
+def aligned_runs(cigar: Cigar, start: int) -> list[Run]:
+    """Return the runs of an alignment without any gap.
+
+    Parameters
+    ----------
+    start
+        Leftmost aligned base, 0-based.
+    """
+    runs = []
+    place, base = start, 0
+    for operation, length in cigar:
+        if operation in (MATCH, EQUAL, DIFFERENT):
+            runs.append((place, place + length, base))
+        if operation in (MATCH, EQUAL, DIFFERENT, DELETION, SKIP):
+            place += length
+        if operation in (MATCH, EQUAL, DIFFERENT, INSERTION, SOFT_CLIP):
+            base += length
+    return runs
 
 
 def mate_points_back(read: pysam.AlignedSegment) -> bool:
@@ -578,23 +646,18 @@ class FarEnds:
         self._gene_ends: dict[str, _GeneEnds] = {}
 
     def match(
-        self,
-        read: pysam.AlignedSegment,
-        side: str,
-        clip: int,
-        blocks: tuple[tuple[int, int], ...],
-        strand: str,
+        self, read: pysam.AlignedSegment, side: str, place: int, clip: int, strand: str
     ) -> Iterator[Junction]:
-        """Yield the junctions that explain a clipped end.
+        """Yield the junctions that explain the loose end of an alignment.
 
         Parameters
         ----------
         side
-            ``left`` or ``right``: the end of the alignment that is clipped.
+            ``left`` or ``right``: on which side of the alignment it lies.
+        place
+            Where the alignment ends on that side.
         clip
-            Clipped bases.
-        blocks
-            Aligned blocks of the read.
+            Bases of the read beyond.
         strand
             Strand of the RNA, or ``.``.
         """
@@ -602,7 +665,6 @@ class FarEnds:
         boundaries = self.boundaries.get((chrom, side))
         if boundaries is None:
             return
-        place = blocks[0][0] if side == "left" else blocks[-1][1]
         # the aligner may run a few bases over the boundary where they match by chance
         first, last = np.searchsorted(boundaries, [place - 2, place + PLACEMENT_RANGE + 1])
         if side == "right":

@@ -32,28 +32,19 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import ne
 
 import numpy as np
 import pysam
 
-from ringmark.alignments import (
-    DELETION,
-    DIFFERENT,
-    EQUAL,
-    INSERTION,
-    MATCH,
-    SKIP,
-    SOFT_CLIP,
-    Cigar,
-    aligned_blocks,
-    aligned_introns,
-    fragment_strand,
-)
+from ringmark.alignments import aligned_blocks, aligned_introns, fragment_strand
 from ringmark.annotation import Annotation, Gene
 from ringmark.backsplice import (
     MISMATCH_RATE,
     PLACEMENT_RANGE,
     Limits,
+    Run,
+    aligned_runs,
     mate_inside,
     mate_points_back,
 )
@@ -82,8 +73,6 @@ MARGIN = 3
 #: Intron bases a read must cover before the intron counts as retained.
 RETAINED_BASES = 10
 
-#: A run of aligned bases: start and end on the genome, first base in the read.
-_Run = tuple[int, int, int]
 #: Position and side (``left``, ``right``) on which the tail of a read lies.
 _Key = tuple[int, str]
 
@@ -159,7 +148,7 @@ def mismatches(first: str, second: str) -> int:
     size = min(len(first), len(second))
     if first[:size] == second[:size]:
         return 0
-    return sum(a != b for a, b in zip(first, second, strict=False))
+    return sum(map(ne, first, second))
 
 
 class BoundaryBuilder:
@@ -278,27 +267,7 @@ class BoundaryBuilder:
         return self.genome.fetch(self.chrom, position, position + PLACEMENT_RANGE).upper()
 
 
-def aligned_runs(cigar: Cigar, start: int) -> list[_Run]:
-    """Return the runs of an alignment without any gap: start, end on the genome, place in the read.
-
-    Parameters
-    ----------
-    start
-        Leftmost aligned base, 0-based.
-    """
-    runs = []
-    place, base = start, 0
-    for operation, length in cigar:
-        if operation in (MATCH, EQUAL, DIFFERENT):
-            runs.append((place, place + length, base))
-        if operation in (MATCH, EQUAL, DIFFERENT, DELETION, SKIP):
-            place += length
-        if operation in (MATCH, EQUAL, DIFFERENT, INSERTION, SOFT_CLIP):
-            base += length
-    return runs
-
-
-def cut_read(runs: Sequence[_Run], position: int, side: str) -> tuple[int, int] | None:
+def cut_read(runs: Sequence[Run], position: int, side: str) -> tuple[int, int] | None:
     """Find where a boundary cuts a read.
 
     Returns
@@ -408,7 +377,7 @@ class _Touch:
     """
 
     boundary: Boundary
-    runs: Sequence[_Run]
+    runs: Sequence[Run]
     cut: int
     short: int
     tail: str
@@ -685,7 +654,7 @@ class _ContigCounter:
                     yield read
 
 
-def _outside(runs: Sequence[_Run], boundary: Boundary) -> int:
+def _outside(runs: Sequence[Run], boundary: Boundary) -> int:
     """Return how many aligned bases of a read lie beyond a boundary."""
     if boundary.side == "left":
         return sum(max(min(end, boundary.position) - start, 0) for start, end, _ in runs)
