@@ -10,7 +10,8 @@ import pytest
 
 from ringmark import tables
 from ringmark.errors import InputError
-from ringmark.tables import INTEGER, NUMBER, STRING, Table, read_matrix, write_matrix, write_text
+from ringmark.files import write_text
+from ringmark.tables import INTEGER, NUMBER, STRING, Table, read_matrix, write_matrix
 
 TOY = Table("toy", {"name": STRING, "count": INTEGER, "value": NUMBER})
 ALL = [item for item in vars(tables).values() if isinstance(item, Table)]

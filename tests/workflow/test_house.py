@@ -15,7 +15,7 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 #: The library from the ground up. A module imports from floors below its own, or from what stands
 #: before it on the same one.
 FLOORS = (
-    ("errors", "tables", "intervals", "sequence"),
+    ("errors", "files", "tables", "intervals", "sequence"),
     ("study", "annotation", "alignments", "betabinomial"),
     ("backsplice", "circles", "circle_counts"),
     ("bins", "background", "summits", "peaks", "simulate"),

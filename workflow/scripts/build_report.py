@@ -27,6 +27,7 @@ from markupsafe import Markup
 
 from ringmark import report
 from ringmark.errors import InputError, program
+from ringmark.files import write_text
 from ringmark.study import Contrast
 from ringmark.tables import read_matrix
 
@@ -193,14 +194,6 @@ def render(page: report.Page) -> str:
     )
 
 
-def write_page(text: str, path: Path) -> None:
-    """Write the page, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
-
-
 @program
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program."""
@@ -217,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         multiqc=arguments.multiqc,
     )
     text = render(report.build_page(evidence, arguments.title))
-    write_page(text, arguments.output)
+    write_text(text, arguments.output)
     size = len(text.encode())
     if size > PAGE_LIMIT:
         print(f"Note: the report has {size / 1e6:.1f} MB", file=sys.stderr)

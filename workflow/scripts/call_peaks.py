@@ -28,6 +28,7 @@ import pysam
 from count_bins import layout_of
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage
 from ringmark.errors import InputError, program
+from ringmark.files import write_text
 from ringmark.peaks import (
     Condition,
     PairCoverage,
@@ -38,7 +39,7 @@ from ringmark.peaks import (
     peak_counts,
     prepare_condition,
 )
-from ringmark.tables import PEAKS, write_matrix, write_text, write_tsv
+from ringmark.tables import PEAKS, write_matrix, write_tsv
 
 #: Columns of the background table.
 BACKGROUND_COLUMNS = ("ip_library", "input_library", "log_ratio")

@@ -31,8 +31,9 @@ from ringmark.circles import (
     is_high_confidence,
 )
 from ringmark.errors import program
+from ringmark.files import write_text
 from ringmark.sequence import reverse_complement
-from ringmark.tables import CIRCLES, write_matrix, write_text
+from ringmark.tables import CIRCLES, write_matrix
 
 ANNOTATED_ENDS = ("none", "one", "both")
 

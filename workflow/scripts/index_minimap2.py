@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ringmark.errors import InputError, program
+from ringmark.files import whole_file
 
 
 def build_index(fasta: Path, output: Path, kmer: int, window: int, threads: int) -> None:
@@ -32,20 +33,17 @@ def build_index(fasta: Path, output: Path, kmer: int, window: int, threads: int)
         raise InputError(f"{fasta}: no genome sequence", "give the genome as FASTA")
     import mappy
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.part")
-    aligner = mappy.Aligner(
-        str(fasta),
-        preset="splice:sr",
-        k=kmer,
-        w=window,
-        n_threads=threads,
-        fn_idx_out=str(temporary),
-    )
-    if not aligner or not any(aligner.seq(name, 0, 1) for name in aligner.seq_names):
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{fasta}: no genome sequence", "give the genome as FASTA")
-    temporary.replace(output)
+    with whole_file(output) as temporary:
+        aligner = mappy.Aligner(
+            str(fasta),
+            preset="splice:sr",
+            k=kmer,
+            w=window,
+            n_threads=threads,
+            fn_idx_out=str(temporary),
+        )
+        if not aligner or not any(aligner.seq(name, 0, 1) for name in aligner.seq_names):
+            raise InputError(f"{fasta}: no genome sequence", "give the genome as FASTA")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ import pysam
 from check_study import contig_mismatch, is_url
 from ringmark.annotation import UNREADABLE, Annotation, unreadable
 from ringmark.errors import InputError, program
+from ringmark.files import whole_file
 
 #: How many genes are named that do not fit the genome.
 MAX_EXAMPLES = 5
@@ -103,19 +104,17 @@ def place_fasta(source: Path, target: Path, place: str) -> None:
     """
     with source.open("rb") as handle:
         compressed = handle.read(2) == b"\x1f\x8b"
-    temporary = target.with_name(f".{target.name}.part")
-    temporary.unlink(missing_ok=True)
-    if compressed:
-        try:
-            with gzip.open(source) as handle, temporary.open("wb") as out:
-                shutil.copyfileobj(handle, out, 1 << 20)
-        except UNREADABLE as error:
-            raise unreadable(place, error) from None
-    elif is_url(place):
-        shutil.move(source, temporary)
-    else:
-        temporary.symlink_to(source.resolve())
-    temporary.replace(target)
+    with whole_file(target) as temporary:
+        if compressed:
+            try:
+                with gzip.open(source) as handle, temporary.open("wb") as out:
+                    shutil.copyfileobj(handle, out, 1 << 20)
+            except UNREADABLE as error:
+                raise unreadable(place, error) from None
+        elif is_url(place):
+            shutil.move(source, temporary)
+        else:
+            temporary.symlink_to(source.resolve())
 
 
 def index_fasta(fasta: Path, place: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pysam
 
 from ringmark.errors import InputError, program
-from ringmark.tables import write_text
+from ringmark.files import write_text
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 from pysam.version import __samtools_version__
 
 from ringmark.errors import InputError, program
+from ringmark.files import write_text
 
 #: Python packages whose versions can change a result or the page that shows it.
 PACKAGES = (
@@ -142,15 +142,6 @@ def read_config(text: str | None) -> Any:
         raise InputError(f"{name}: not JSON: {error}", "write it with json.dumps") from error
 
 
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write JSON, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    temporary.write_text(f"{text}\n", encoding="utf-8", newline="\n")
-    temporary.replace(path)
-
-
 def sorted_keys(value: Any) -> Any:
     """Return a JSON value with the keys of all its objects sorted."""
     if isinstance(value, dict):
@@ -171,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "inputs": input_records(arguments.input),
         "config": sorted_keys(read_config(arguments.config)),
     }
-    write_json(content, arguments.output)
+    write_text(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n", arguments.output)
 
 
 if __name__ == "__main__":

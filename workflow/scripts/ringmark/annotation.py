@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ringmark.errors import InputError
+from ringmark.files import whole_file
 from ringmark.intervals import Blocks, merge
 from ringmark.tables import INTEGER, STRING, Table
 
@@ -191,14 +192,10 @@ class Annotation:
 
     def write_gtf(self, path: str | Path) -> None:
         """Write exon and CDS lines in one plain dialect for aligners and counters."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
-        with temporary.open("w", encoding="utf-8") as handle:
+        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
             for gene in self.genes.values():
                 for transcript in gene.transcripts:
                     _write_gtf_lines(handle, gene, transcript)
-        temporary.replace(path)
 
     @classmethod
     def read(cls, path: str | Path) -> Annotation:

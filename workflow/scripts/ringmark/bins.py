@@ -37,7 +37,6 @@ two look-ups in running sums.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
@@ -52,6 +51,7 @@ import numpy.typing as npt
 from ringmark.alignments import Fragment
 from ringmark.annotation import Annotation, Gene
 from ringmark.errors import InputError
+from ringmark.files import whole_file
 from ringmark.intervals import IntArray
 
 #: Width of a bin and of a step, nucleotides.
@@ -208,9 +208,6 @@ class Coverage:
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` file; the same coverage always gives the same bytes."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         arrays = {
             "first": self.first,
             "last": self.last,
@@ -220,14 +217,13 @@ class Coverage:
             "digest": np.array(self.digest),
             "strandedness": np.array(self.strandedness),
         }
-        with zipfile.ZipFile(temporary, "w") as archive:
+        with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, array in arrays.items():
                 # numpy.savez stamps the members with the time of day.
                 member = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_DATE)
                 member.compress_type = zipfile.ZIP_DEFLATED
                 with archive.open(member, "w", force_zip64=True) as handle:
                     np.lib.format.write_array(handle, np.asarray(array), allow_pickle=False)
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: str | Path, layout: BinLayout) -> Coverage:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ringmark.errors import InputError
+from ringmark.files import write_text
 from ringmark.intervals import IntArray
 from ringmark.simulate_circles import Circle, simulate_circles
 from ringmark.simulate_counts import linear_boundaries, true_counts
@@ -162,12 +163,12 @@ def simulate_study(parameters: SimulationParameters, folder: str | Path) -> None
         raise InputError(f"{folder} is not an empty folder", "give a new folder as --output")
     plan = plan_study(parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / "genome.fa", fasta_lines(plan.genome))
-    _write_text(folder / "genes.gtf", gtf_lines(plan.genome, plan.genes))
+    write_text(fasta_lines(plan.genome), folder / "genome.fa")
+    write_text(gtf_lines(plan.genome, plan.genes), folder / "genes.gtf")
     _write_truth(plan, _write_reads(plan, folder / "fastq"), folder / "truth")
     write_tsv(sheet(plan.libraries, parameters), folder / "samples.tsv")
     test, reference = parameters.conditions
-    _write_text(folder / "config.yaml", iter([_CONFIG.format(test=test, reference=reference)]))
+    write_text(_CONFIG.format(test=test, reference=reference), folder / "config.yaml")
 
 
 def _write_truth(plan: Plan, counts: dict[str, IntArray], folder: Path) -> None:
@@ -183,13 +184,6 @@ def _write_truth(plan: Plan, counts: dict[str, IntArray], folder: Path) -> None:
     write_tsv(site_frame(plan), folder / "m6a_sites.tsv")
     TRUTH_LIBRARIES.write(_library_rows(plan), folder / "libraries.tsv")
     write_tsv(_parameter_frame(plan.parameters), folder / "parameters.tsv")
-
-
-def _write_text(path: Path, lines: Iterator[str]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="ascii", newline="\n") as handle:
-        handle.writelines(lines)
-    temporary.replace(path)
 
 
 def fasta_lines(genome: Genome) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ringmark.files import whole_file
 from ringmark.intervals import IntArray
 from ringmark.simulate_expression import Expression, Library, molecule_weights
 from ringmark.simulate_genome import BASES, COMPLEMENT, Letters
@@ -288,12 +289,10 @@ def fastq_chunks(
 
 def write_gzip(path: Path, chunks: Iterator[bytes], level: int) -> None:
     """Write a gzip file without name and time inside, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
     with (
+        whole_file(path) as temporary,
         temporary.open("wb") as raw,
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=level) as handle,
     ):
         for chunk in chunks:
             handle.write(chunk)
-    temporary.replace(path)

@@ -6,7 +6,6 @@ a missing value is ``NA``, and a table without rows still has its header.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ringmark.errors import InputError
+from ringmark.files import whole_file
 
 #: Column types: ``string``, ``integer`` (missing allowed), ``number``.
 STRING, INTEGER, NUMBER = "string", "Int64", "float64"
@@ -142,22 +142,10 @@ def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
 
     Floating point numbers keep six significant digits.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    frame.to_csv(
-        temporary, sep="\t", index=False, na_rep="NA", float_format="%.6g", lineterminator="\n"
-    )
-    temporary.replace(path)
-
-
-def write_text(text: str, path: str | Path) -> None:
-    """Write a text file, complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        frame.to_csv(
+            temporary, sep="\t", index=False, na_rep="NA", float_format="%.6g", lineterminator="\n"
+        )
 
 
 def read_matrix(path: str | Path) -> pd.DataFrame:
