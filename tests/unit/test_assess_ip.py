@@ -166,7 +166,7 @@ def test_missing_background_is_told(study, tmp_path, capsys):
     write_background(tmp_path / "background.tsv", {"1_ip": 0})
     more = ["--background", str(tmp_path / "background.tsv")]
     assert run(study, tmp_path, GOOD, *more) == 1
-    assert "no row for IP 2_ip" in capsys.readouterr().err
+    assert "no background ratio of 2_ip" in capsys.readouterr().err
     (tmp_path / "background.tsv").write_text("something\nelse\n")
     assert run(study, tmp_path, GOOD, *more) == 1
     assert "log_ratio" in capsys.readouterr().err

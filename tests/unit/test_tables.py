@@ -189,3 +189,24 @@ def test_fractions_are_not_written_as_counts_by_accident(tmp_path):
     assert (tmp_path / "m.tsv").read_text() == "id\ta\nx\t2\n"
     with pytest.raises(ValueError, match="whole"):
         write_matrix(pd.DataFrame({"a": [2.5]}, index=["x"]), tmp_path / "m.tsv", "id")
+
+
+def test_background_ratios_are_read_by_ip(tmp_path):
+    path = tmp_path / "background.tsv"
+    rows = [{"ip_library": "007", "input_library": "8", "log_ratio": -0.5}]
+    tables.BACKGROUND.write(rows, path)
+    assert tables.read_background(path, ["007"]) == {"007": -0.5}
+
+
+@pytest.mark.parametrize("ratio", [math.nan, math.inf])
+def test_a_pair_without_background_ratio_is_named(tmp_path, ratio):
+    path = tmp_path / "background.tsv"
+    rows = [{"ip_library": "a", "input_library": "b", "log_ratio": ratio}]
+    tables.BACKGROUND.write(rows, path)
+    with pytest.raises(InputError, match="no background ratio of a\n"):
+        tables.read_background(path, ["a"])
+
+
+def test_no_pair_needs_no_ratio(tmp_path):
+    tables.BACKGROUND.write([], tmp_path / "background.tsv")
+    assert tables.read_background(tmp_path / "background.tsv", []) == {}

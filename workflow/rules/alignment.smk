@@ -25,7 +25,7 @@ if ALIGNER == "star":
             mem_mb=scaled(40000),
             runtime=180,
         params:
-            digest=DIGEST,
+            digest=digest,
         shell:
             r"""
             python {input.script:q} \
@@ -58,7 +58,7 @@ if ALIGNER == "star":
             mem_mb=scaled(40000),
             runtime=480,
         params:
-            digest=DIGEST,
+            digest=digest,
             sample=lambda wildcards: LIBRARIES[wildcards.library].sample,
             max_intron=config["alignment"]["max_intron"],
         shell:
@@ -96,7 +96,7 @@ else:
             mem_mb=scaled(16000),
             runtime=60,
         params:
-            digest=DIGEST,
+            digest=digest,
         shell:
             r"""
             python {input.script:q} \
@@ -126,7 +126,7 @@ else:
             mem_mb=scaled(16000),
             runtime=480,
         params:
-            digest=DIGEST,
+            digest=digest,
             sample=lambda wildcards: LIBRARIES[wildcards.library].sample,
             preset=config["alignment"]["minimap2_preset"],
             max_intron=config["alignment"]["max_intron"],
@@ -164,7 +164,7 @@ rule summarise_alignment:
         mem_mb=scaled(3000),
         runtime=120,
     params:
-        digest=DIGEST,
+        digest=digest,
         strandedness=lambda wildcards: LIBRARIES[wildcards.library].strandedness,
     shell:
         r"""
@@ -194,7 +194,7 @@ rule collect_libraries:
         mem_mb=scaled(500),
         runtime=10,
     params:
-        digest=DIGEST,
+        digest=digest,
         contrast=CONTRAST,
     shell:
         r"""
@@ -226,7 +226,7 @@ rule write_tracks:
         mem_mb=scaled(4000),
         runtime=120,
     params:
-        digest=DIGEST,
+        digest=digest,
     shell:
         r"""
         python {input.script:q} \

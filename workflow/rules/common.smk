@@ -3,7 +3,6 @@
 Needs the configuration; makes no file. A mistake of the user ends the run here, before any job.
 """
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ sys.path.insert(0, SCRIPTS)
 
 import check_study
 import folder_lock
+from code_digest import digest_of
 from ringmark.errors import InputError
 
 check_study.put_own_programs_first()
@@ -34,13 +34,6 @@ IN_PAIRS = list(
     dict.fromkeys(lib.name for pair in STUDY.pairs for lib in (pair.ip, pair.input))
 )
 ALIGNER = config["alignment"]["aligner"]
-
-# edits to imported modules rerun the programs that may use them
-DIGEST = hashlib.sha256(
-    b"".join(
-        path.read_bytes() for path in sorted(Path(SCRIPTS, "ringmark").glob("*.py"))
-    )
-).hexdigest()
 
 INPUT_FILES = list(
     dict.fromkeys(
@@ -137,6 +130,11 @@ wildcard_constraints:
 def scaled(megabytes):
     """Memory that grows with every attempt."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def digest(wildcards, input):
+    """Params function: an edit to a module reruns the programs that import it."""
+    return digest_of(input.script)
 
 
 def reads_of(mate):

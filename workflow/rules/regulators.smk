@@ -39,7 +39,7 @@ rule overlap_regulators:
         mem_mb=scaled(2000),
         runtime=30,
     params:
-        digest=DIGEST,
+        digest=digest,
         evidence=options(REGULATOR_EVIDENCE),
         fdr=config["differential"]["fdr"],
         filters=[

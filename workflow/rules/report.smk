@@ -51,7 +51,7 @@ rule summarise_bam:
         mem_mb=scaled(1000),
         runtime=120,
     params:
-        digest=DIGEST,
+        digest=digest,
     shell:
         r"""
         python {input.script:q} \
@@ -115,7 +115,7 @@ rule write_provenance:
         mem_mb=scaled(1000),
         runtime=120,
     params:
-        digest=DIGEST,
+        digest=digest,
         files=[part for place in INPUT_FILES for part in ("--input", place)],
         config=json.dumps(config, sort_keys=True),
         aligner=ALIGNER,
@@ -150,7 +150,7 @@ rule build_report:
         mem_mb=scaled(4000),
         runtime=30,
     params:
-        digest=DIGEST,
+        digest=digest,
         title=config["report"]["title"],
         tables=options(REPORT_TABLES),
         contrast=CONTRAST[:6],

@@ -48,7 +48,6 @@ import pandas as pd
 from scipy.stats import fisher_exact
 
 from call_peaks import (
-    BACKGROUND_COLUMNS,
     add_study_options,
     bin_paths,
     check_contigs,
@@ -74,7 +73,7 @@ from ringmark.peaks import (
     single_pair,
 )
 from ringmark.sequence import drach_positions
-from ringmark.tables import PEAKS, QUALITY
+from ringmark.tables import PEAKS, QUALITY, read_background
 
 #: A DRACH motif belongs to a summit up to this distance, spliced nucleotides.
 DRACH_WINDOW = 15
@@ -171,29 +170,6 @@ def study_peaks(table: pd.DataFrame, layout: BinLayout) -> list[Peak]:
         first, last = sorted(places[:2].tolist())
         found.append(Peak(gene, first, last + 1, int(places[2]), 0.0))
     return found
-
-
-def read_background(path: Path, pairs: Sequence[PairCoverage]) -> dict[str, float]:
-    """Return the log ratio of each IP on background.
-
-    Raises
-    ------
-    InputError
-        If the table is malformed or a pair is missing.
-    """
-    try:
-        table = pd.read_csv(path, sep="\t", dtype={"ip_library": str})
-        ratios = dict(zip(table["ip_library"], table["log_ratio"].astype(float), strict=True))
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: {error}", f"it needs the columns {', '.join(BACKGROUND_COLUMNS)}"
-        ) from error
-    missing = [pair.ip_library for pair in pairs if pair.ip_library not in ratios]
-    if missing:
-        raise InputError(
-            f"{path}: no row for IP {', '.join(missing)}", "call peaks with the same pairs"
-        )
-    return ratios
 
 
 def enrichment_in(
@@ -420,7 +396,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser().parse_args(argv)
     layout = layout_of(options.annotation, options.bin_width)
     pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
-    ratios = read_background(options.background, pairs)
+    ratios = read_background(options.background, [pair.ip_library for pair in pairs])
     peaks = study_peaks(PEAKS.read(options.peaks), layout)
     with sequence_reader(options.genome) as genome:
         check_contigs({gene.chrom for gene in layout.genes}, genome)

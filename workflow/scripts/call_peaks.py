@@ -39,10 +39,7 @@ from ringmark.peaks import (
     peak_counts,
     prepare_condition,
 )
-from ringmark.tables import PEAKS, write_matrix, write_tsv
-
-#: Columns of the background table.
-BACKGROUND_COLUMNS = ("ip_library", "input_library", "log_ratio")
+from ringmark.tables import BACKGROUND, PEAKS, write_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -163,7 +160,7 @@ def background_table(
         for pair, ratio in zip(condition.pairs, condition.background.log_ratio, strict=True)
     }
     rows = [(pair.ip_library, pair.input_library, ratios[pair.ip_library]) for pair in pairs]
-    return pd.DataFrame(rows, columns=list(BACKGROUND_COLUMNS))
+    return BACKGROUND.frame(pd.DataFrame(rows, columns=list(BACKGROUND.columns)))
 
 
 def bed_lines(table: pd.DataFrame) -> str:
@@ -269,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_contigs({layout.genes[peak.gene].chrom for peak in peaks}, genome)
         table = PEAKS.frame(describe_peaks(peaks, layout, genome))
     write_results(options, peaks, table, pairs, layout)
-    write_tsv(background_table(conditions, pairs), options.background)
+    BACKGROUND.write(background_table(conditions, pairs), options.background)
 
 
 if __name__ == "__main__":

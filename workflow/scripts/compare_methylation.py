@@ -17,14 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from contrast_options import add_contrast_options, print_notes, read_features, study_from
 from ringmark.differential import compare_methylation, with_names
-from ringmark.errors import InputError, program
-from ringmark.tables import DIFFERENTIAL, read_matrix
-
-BACKGROUND_COLUMNS = ("ip_library", "input_library", "log_ratio")
+from ringmark.errors import program
+from ringmark.tables import BACKGROUND, DIFFERENTIAL, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,18 +36,6 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_background(path: Path) -> pd.DataFrame:
-    """Read the natural log of IP to input fragments on background, one row a pair."""
-    kinds = {"ip_library": "string", "input_library": "string", "log_ratio": "float64"}
-    try:
-        frame = pd.read_csv(path, sep="\t", dtype=kinds, na_values=["NA"], keep_default_na=False)
-        return frame[list(BACKGROUND_COLUMNS)]
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: {error}", f"it needs the columns {', '.join(BACKGROUND_COLUMNS)}"
-        ) from error
-
-
 @program
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare enrichments and write the table."""
@@ -60,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     result = compare_methylation(
         read_matrix(arguments.ip_counts),
         read_matrix(arguments.input_counts),
-        read_background(arguments.background),
+        BACKGROUND.read(arguments.background),
         study,
         read_matrix(arguments.gene_counts) if arguments.gene_counts else None,
         source=str(arguments.ip_counts),

@@ -21,7 +21,7 @@ from ringmark.enrichment import PeaksOnCircles, circle_m6a_table
 from ringmark.errors import InputError, program
 from ringmark.intervals import Blocks
 from ringmark.study import Pair, Study
-from ringmark.tables import CIRCLE_M6A, PEAKS, read_matrix
+from ringmark.tables import CIRCLE_M6A, PEAKS, read_background, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,25 +69,6 @@ def pairs_of(study: Study, samples: Path) -> Sequence[Pair]:
     return study.pairs
 
 
-def read_background(path: Path, pairs: Sequence[Pair]) -> dict[str, float]:
-    """Return IP library to the log ratio of its pair on background.
-
-    Raises
-    ------
-    InputError
-        If a pair has none.
-    """
-    ratios = pd.read_csv(path, sep="\t", dtype={"ip_library": str}).set_index("ip_library")
-    known = ratios["log_ratio"].dropna().to_dict()
-    missing = [pair.ip.name for pair in pairs if pair.ip.name not in known]
-    if missing:
-        raise InputError(
-            [f"{path}: no background ratio of {name}" for name in missing],
-            "give the table that call_peaks.py made of the same samples sheet",
-        )
-    return known
-
-
 def read_counts(path: Path, pairs: Sequence[Pair]) -> pd.DataFrame:
     """Return the back-splice fragments of circles in the libraries of all pairs.
 
@@ -116,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_circles(arguments.bed, arguments.fasta),
         read_counts(arguments.bsj_counts, pairs),
         pairs,
-        read_background(arguments.background, pairs),
+        read_background(arguments.background, [pair.ip.name for pair in pairs]),
         PeaksOnCircles(PEAKS.read(arguments.peaks), Annotation.read(arguments.annotation)),
         arguments.fdr,
     )

@@ -6,7 +6,8 @@ a missing value is ``NA``, and a table without rows still has its header.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,6 +266,11 @@ QUALITY = Table(
     },
 )
 
+#: Natural logarithm of the IP-to-input ratio of background fragments, one row a pair.
+BACKGROUND = Table(
+    "background ratios", {"ip_library": STRING, "input_library": STRING, "log_ratio": NUMBER}
+)
+
 #: One row a circle and condition, and one with the condition ``pooled``.
 CIRCLE_M6A = Table(
     "m6A on circles",
@@ -303,3 +309,22 @@ CIRCLE_RATIO = Table(
         **_TEST_COLUMNS,
     },
 )
+
+
+def read_background(path: str | Path, ip_libraries: Iterable[str]) -> dict[str, float]:
+    """Return IP library to the log ratio of its pair on background.
+
+    Raises
+    ------
+    InputError
+        If the table is malformed or holds no finite ratio of an IP.
+    """
+    table = BACKGROUND.read(path)
+    ratios = dict(zip(table["ip_library"], table["log_ratio"], strict=True))
+    missing = [name for name in ip_libraries if not math.isfinite(ratios.get(name, math.nan))]
+    if missing:
+        raise InputError(
+            [f"{path}: no background ratio of {name}" for name in missing],
+            "give the table that call_peaks.py made of the same pairs",
+        )
+    return ratios
