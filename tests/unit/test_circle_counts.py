@@ -383,6 +383,29 @@ def test_the_aligners_own_linear_placement_competes(world: World, tmp_path: Path
     assert found.linear_end == 1
 
 
+@pytest.mark.parametrize(("overhang", "counted"), [(8, True), (11, True), (12, False), (20, False)])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_few_bases_behind_an_intron_that_nobody_annotated_do_not_compete(
+    world: World, tmp_path: Path, side: str, overhang: int, counted: bool
+) -> None:
+    if side == "right":
+        sequence = world.bases("p", [(2600 + overhang, 2700), (1800, 1800 + overhang)])
+        bases = put(world.contigs["p"], 5000, sequence[-overhang:])
+        cigar = ((0, 100 - overhang), (3, 2300), (0, overhang))
+        part = Placement("p", 2600 + overhang, "-", cigar, 60, 0)
+    else:
+        sequence = world.bases("p", [(2700 - overhang, 2700), (1800, 1900 - overhang)])
+        bases = put(world.contigs["p"], 300, sequence[:overhang])
+        cigar = ((0, overhang), (3, 1500 - overhang), (0, 100 - overhang))
+        part = Placement("p", 300, "-", cigar, 60, 0)
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
+    found = tally(world, tmp_path, {"f": [mate(sequence, (part,))]})
+    assert bool(found.back_splice) is counted
+    assert (found.linear_start, found.linear_end) == (
+        (0, 0) if counted else (side == "left", side == "right")
+    )
+
+
 def test_an_alternative_transcript_competes(tmp_path: Path) -> None:
     """An exon that only one transcript has begins like the circle's start."""
     bases = put(toy_contig("+"), 3600, toy_contig("+")[1800:1900])

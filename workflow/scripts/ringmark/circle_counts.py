@@ -6,7 +6,8 @@ The bases beyond (the tail) are compared with each of them. A way explains a rea
 `MISMATCH_RATE` of the compared bases differ.
 
 - The read crosses a back-splice if a way round a circle explains it, and does so by `MARGIN`
-  mismatches better than every linear way and than the aligner's own linear placement of the tail.
+  mismatches better than every linear way and than the aligner's own linear placement of the tail
+  (but for a few bases behind an intron that nobody annotated, which fit somewhere by chance).
   The same must hold seen from the circle's other end, for the bases on the inner side (where an
   exon is duplicated in tandem, only one end tells the linear splice from the back-splice).
 - Otherwise it runs linearly over the boundary, if a linear way explains it or the aligner placed
@@ -32,6 +33,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import ne
 
 import numpy as np
@@ -42,8 +44,10 @@ from ringmark.annotation import Annotation, Gene
 from ringmark.backsplice import (
     MISMATCH_RATE,
     PLACEMENT_RANGE,
+    SHORTEST_INTRON,
     Limits,
     Run,
+    SpliceSites,
     aligned_runs,
     mate_inside,
     mate_points_back,
@@ -435,6 +439,7 @@ class _ContigCounter:
         genome: pysam.FastaFile,
         circles: Sequence[Circle],
         boundaries: Sequence[Boundary],
+        sites: SpliceSites,
         strandedness: str,
         limits: Limits,
     ) -> None:
@@ -442,6 +447,7 @@ class _ContigCounter:
         self.genome = genome
         self.chrom = circles[0].junction.chrom
         self.circles = circles
+        self.sites = sites
         self.boundaries = boundaries
         self.places = [boundary.position for boundary in boundaries]
         self.by_key = {(boundary.position, boundary.side): boundary for boundary in boundaries}
@@ -510,7 +516,7 @@ class _ContigCounter:
                 return
         if contest.is_linear:
             keys = contest.passed
-        elif _outside(touch.runs, boundary) >= anchor:
+        elif _outside(self._believed(touch), boundary) >= anchor:
             keys = boundary.ways[0].ends
         else:
             return
@@ -529,7 +535,7 @@ class _ContigCounter:
         """Return how many bases of the tail the aligner placed, and their mismatches."""
         sequence = str(read.query_sequence)
         placed = wrong = 0
-        for start, end, base in touch.runs:
+        for start, end, base in self._believed(touch):
             if touch.boundary.side == "left":
                 left, right = start, min(end, start + touch.cut - base)
             else:
@@ -540,6 +546,24 @@ class _ContigCounter:
             wrong += mismatches(shown, self.genome.fetch(self.chrom, left, right).upper())
             placed += right - left
         return placed, wrong
+
+    def _believed(self, touch: _Touch) -> Sequence[Run]:
+        """Return the runs of a read without an end that chance may have put behind an intron.
+
+        That is, fewer than ``min_novel_anchor`` bases of the tail behind one nobody annotated.
+        """
+        step = 1 if touch.boundary.side == "left" else -1
+        runs = touch.runs[::step]
+        first = bases = 0
+        for number, (outer, inner) in enumerate(pairwise(runs), start=1):
+            bases += outer[1] - outer[0]
+            if bases >= self.limits.min_novel_anchor:
+                break
+            left, right = sorted((outer, inner))
+            is_long = right[0] - left[1] >= SHORTEST_INTRON
+            if is_long and not self.sites.is_intron(self.chrom, left[1], right[0]):
+                first = number
+        return runs[first:][::step]
 
     def _short_edits(self, read: pysam.AlignedSegment, touch: _Touch) -> int:
         """Return the mismatches between the end of an alignment and the boundary beyond it."""
@@ -702,10 +726,11 @@ def count_circles(
     for number, circle in enumerate(circles):
         by_contig[circle.junction.chrom].append(number)
     found: dict[int, Tally] = {}
+    sites = SpliceSites.of(annotation)
     for chrom, numbers in by_contig.items():
         own = [circles[number] for number in numbers]
         boundaries = BoundaryBuilder(chrom, genome, annotation).build(own)
-        counter = _ContigCounter(bam, genome, own, boundaries, strandedness, limits)
+        counter = _ContigCounter(bam, genome, own, boundaries, sites, strandedness, limits)
         counter.scan()
         tallies = counter.tallies([evidence[number] for number in numbers])
         found.update(zip(numbers, tallies, strict=True))
