@@ -126,6 +126,11 @@ def test_filters_keep_fitting_claims_and_their_chains(genes: Path):
     assert written(genes, "axes")["axis_id"].tolist() == ["lin2022-t1-03"]
 
 
+def test_a_filter_keeps_each_of_its_values_as_a_rule_gives_them(genes: Path):
+    assert run(genes, "--therapy", "tamoxifen", "--therapy", "cisplatin") == 0
+    assert {"tamoxifen", "cisplatin"} <= set(written(genes, "overlap")["therapy"])
+
+
 def test_same_input_same_bytes(genes: Path):
     assert run(genes) == 0
     first = [(genes.parent / f"{name}.tsv").read_bytes() for name in OUTPUTS]

@@ -52,7 +52,12 @@ def parser() -> argparse.ArgumentParser:
     )
     for option in ("--cancer", "--therapy", "--therapy-class"):
         options.add_argument(
-            option, nargs="+", default=[], metavar="NAME", help="only claims about one of these"
+            option,
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="NAME",
+            help="only claims about one of these; may be repeated",
         )
     options.add_argument("--output-overlap", type=Path, required=True)
     options.add_argument("--output-enrichment", type=Path, required=True)
