@@ -3,13 +3,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import tomllib
 from pathlib import Path
 
+import pysam
 import pytest
 
 import write_provenance
+from ringmark.alignments import bam_header
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -69,13 +70,15 @@ def test_config_may_be_a_file(tmp_path):
     assert run(tmp_path, "--config", str(path))["config"] == {"samples": "samples.tsv"}
 
 
-def test_star_is_asked_for_its_version(tmp_path, monkeypatch):
-    program = tmp_path / "STAR"
-    program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo 2.7.10b\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert run(tmp_path, "--aligner", "star")["versions"]["STAR"] == "2.7.10b"
-    assert "STAR" not in run(tmp_path, "--aligner", "minimap2")["versions"]
+@pytest.mark.parametrize("aligner", ["STAR", "minimap2"])
+def test_the_bam_tells_the_aligner_which_need_not_be_installed(tmp_path, monkeypatch, aligner):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "a.bam"
+    with pysam.AlignmentFile(
+        str(path), "wb", header=bam_header([("chr1", 1000)], "a", "a", aligner, "2.7.10b")
+    ):
+        pass
+    assert run(tmp_path, "--bam", str(path))["versions"][aligner] == "2.7.10b"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +99,15 @@ def test_user_mistakes_are_messages(tmp_path, capsys, monkeypatch, arguments, me
     assert not output.exists()
 
 
-def test_a_missing_aligner_is_a_message(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    output = str(tmp_path / "provenance.json")
-    assert write_provenance.main(["--aligner", "star", "--output", output]) == 1
-    assert "STAR --version failed" in capsys.readouterr().err
+def test_a_file_without_an_aligner_is_a_message(tmp_path, capsys):
+    text, bare = tmp_path / "text.bam", tmp_path / "bare.bam"
+    text.write_text("no BAM\n")
+    with pysam.AlignmentFile(str(bare), "wb", header={"HD": {"VN": "1.6"}}):
+        pass
+    for path in (text, bare, tmp_path / "absent.bam"):
+        output = tmp_path / "provenance.json"
+        assert write_provenance.main(["--bam", str(path), "--output", str(output)]) == 1
+        error = capsys.readouterr().err
+        assert str(path) in error
+        assert "Hint: " in error
+        assert not output.exists()

@@ -147,7 +147,9 @@ def test_the_report_and_its_neighbours_are_there(results):
     assert len(page) > 100_000
     assert (results / "report/multiqc.html").stat().st_size > 100_000
     provenance = json.loads((results / "provenance.json").read_text())
-    assert provenance
+    assert {"STAR", "minimap2"} & set(provenance["versions"])
+    names = {item["path"].rpartition("/")[2] for item in provenance["inputs"]}
+    assert {"samples.tsv", "genome.fa", "genes.gtf"} <= names
     assert len(list((results / "tracks").glob("*.bw"))) == 24
 
 

@@ -104,6 +104,8 @@ rule write_provenance:
     input:
         script=f"{SCRIPTS}/write_provenance.py",
         files=INPUT_FILES,
+        # any library's: its header names the aligner and its version
+        bam=f"results/alignment/{next(iter(LIBRARIES))}.bam",
     output:
         provenance="results/provenance.json",
     log:
@@ -118,14 +120,13 @@ rule write_provenance:
         digest=digest,
         files=[part for place in INPUT_FILES for part in ("--input", place)],
         config=json.dumps(config, sort_keys=True),
-        aligner=ALIGNER,
         commit=COMMIT,
     shell:
         r"""
         python {input.script:q} \
             {params.files:q} \
             --config {params.config:q} \
-            --aligner {params.aligner:q} \
+            --bam {input.bam:q} \
             --commit {params.commit:q} \
             --output {output.provenance:q} \
             2>{log:q}

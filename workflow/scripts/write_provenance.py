@@ -12,12 +12,12 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pysam
 from pysam.version import __samtools_version__
 
 from ringmark.errors import InputError, program
@@ -44,15 +44,13 @@ PACKAGES = (
     "snakemake-executor-plugin-slurm",
     "statsmodels",
 )
-#: Aligner to the command that prints its version; ``mappy`` is a Python package.
-ALIGNER_COMMANDS = {"star": ("STAR", "--version")}
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of the program."""
     result = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     add = result.add_argument
-    add("--aligner", choices=("star", "minimap2"), help="aligner of the run")
+    add("--bam", type=Path, help="a BAM of the run, whose header names the aligner")
     add("--input", type=Path, action="append", default=[], help="input file; may be repeated")
     add("--config", help="resolved configuration: JSON, or a JSON file")
     add("--commit", default="", help="commit of the workflow")
@@ -97,25 +95,27 @@ def package_versions() -> dict[str, str]:
     return result
 
 
-def aligner_version(aligner: str | None) -> dict[str, str]:
-    """Return the version an external aligner prints.
+def aligner_version(bam: Path | None) -> dict[str, str]:
+    """Return the aligner that made a BAM and its version, as the header tells.
+
+    The aligner need not be installed where this runs: under conda it stands in an environment of
+    its own.
 
     Raises
     ------
     InputError
-        If the aligner cannot be run.
+        If the file is no BAM or its header names no program.
     """
-    command = ALIGNER_COMMANDS.get(aligner or "")
-    if command is None:
+    if bam is None:
         return {}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+        with pysam.AlignmentFile(str(bam), check_sq=False) as reads:
+            record = reads.header.to_dict()["PG"][0]
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{' '.join(command)} failed: {error}",
-            f"install {command[0]} or choose the aligner minimap2",
+            f"{bam}: names no aligner in its header: {error}", "give a BAM of this workflow"
         ) from error
-    return {command[0]: done.stdout.strip()}
+    return {str(record["PN"]): str(record["VN"])}
 
 
 def read_config(text: str | None) -> Any:
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     content = {
         "commit": arguments.commit,
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": package_versions() | aligner_version(arguments.aligner),
+        "versions": package_versions() | aligner_version(arguments.bam),
         "inputs": input_records(arguments.input),
         "config": sorted_keys(read_config(arguments.config)),
     }
