@@ -42,6 +42,13 @@ def test_every_rule_states_what_it_needs(text):
     assert "runtime=" in text
 
 
+@pytest.mark.parametrize("text", [rule for rule in RULES if "script=" in rule.values[0]])
+def test_every_rule_reruns_when_the_modules_of_its_program_change(text):
+    # not a function of input: Snakemake does not compare such parameters with those of the last run
+    (program,) = re.findall(r'script=f"{SCRIPTS}/(\w+\.py)"', text)
+    assert f'digest=digest_of(f"{{SCRIPTS}}/{program}"),' in text
+
+
 @pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
 def test_rule_files_open_with_what_they_do(path):
     assert path.read_text().startswith('"""')

@@ -25,7 +25,7 @@ if ALIGNER == "star":
             mem_mb=scaled(40000),
             runtime=180,
         params:
-            digest=digest,
+            digest=digest_of(f"{SCRIPTS}/index_star.py"),
         shell:
             r"""
             python {input.script:q} \
@@ -58,7 +58,7 @@ if ALIGNER == "star":
             mem_mb=scaled(40000),
             runtime=480,
         params:
-            digest=digest,
+            digest=digest_of(f"{SCRIPTS}/align_star.py"),
             sample=lambda wildcards: LIBRARIES[wildcards.library].sample,
             max_intron=config["alignment"]["max_intron"],
         shell:
@@ -96,7 +96,7 @@ else:
             mem_mb=scaled(16000),
             runtime=60,
         params:
-            digest=digest,
+            digest=digest_of(f"{SCRIPTS}/index_minimap2.py"),
         shell:
             r"""
             python {input.script:q} \
@@ -126,7 +126,7 @@ else:
             mem_mb=scaled(16000),
             runtime=480,
         params:
-            digest=digest,
+            digest=digest_of(f"{SCRIPTS}/align_minimap2.py"),
             sample=lambda wildcards: LIBRARIES[wildcards.library].sample,
             preset=config["alignment"]["minimap2_preset"],
             max_intron=config["alignment"]["max_intron"],
@@ -164,7 +164,7 @@ rule summarise_alignment:
         mem_mb=scaled(3000),
         runtime=120,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/summarise_alignment.py"),
         strandedness=lambda wildcards: LIBRARIES[wildcards.library].strandedness,
     shell:
         r"""
@@ -194,7 +194,7 @@ rule collect_libraries:
         mem_mb=scaled(500),
         runtime=10,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/collect_libraries.py"),
         contrast=CONTRAST,
     shell:
         r"""
@@ -226,7 +226,7 @@ rule write_tracks:
         mem_mb=scaled(4000),
         runtime=120,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/write_tracks.py"),
     shell:
         r"""
         python {input.script:q} \

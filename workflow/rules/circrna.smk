@@ -27,7 +27,7 @@ rule find_back_splices:
         mem_mb=scaled(3000),
         runtime=240,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/find_back_splices.py"),
         min_span=config["circrna"]["min_span"],
         max_span=config["circrna"]["max_span"],
     shell:
@@ -60,7 +60,7 @@ rule merge_back_splices:
         mem_mb=scaled(2000),
         runtime=20,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/merge_back_splices.py"),
     shell:
         r"""
         python {input.script:q} \
@@ -92,7 +92,7 @@ rule count_circles:
         mem_mb=scaled(3000),
         runtime=240,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/count_circles.py"),
         min_anchor=config["circrna"]["min_anchor"],
     shell:
         r"""
@@ -137,7 +137,7 @@ rule catalogue_circles:
         mem_mb=scaled(6000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/catalogue_circles.py"),
         min_reads=config["circrna"]["min_reads"],
     shell:
         r"""

@@ -28,7 +28,7 @@ rule enrich_circles:
         mem_mb=scaled(4000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/enrich_circles.py"),
         contrast=CONTRAST,
         fdr=config["m6a"]["fdr"],
     shell:

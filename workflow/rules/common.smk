@@ -132,11 +132,6 @@ def scaled(megabytes):
     return lambda wildcards, attempt: megabytes * attempt
 
 
-def digest(wildcards, input):
-    """Params function: an edit to a module reruns the programs that import it."""
-    return digest_of(input.script)
-
-
 def reads_of(mate):
     """Input function: the FASTQ files of one mate of all runs of a library."""
 

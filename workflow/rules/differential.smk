@@ -24,7 +24,7 @@ rule compare_genes:
         mem_mb=scaled(4000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/compare_genes.py"),
         contrast=CONTRAST,
     shell:
         r"""
@@ -58,7 +58,7 @@ rule compare_circles:
         mem_mb=scaled(4000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/compare_circles.py"),
         contrast=CONTRAST,
     shell:
         r"""
@@ -94,7 +94,7 @@ rule compare_ratio:
         mem_mb=scaled(4000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/compare_ratio.py"),
         contrast=CONTRAST,
     shell:
         r"""
@@ -132,7 +132,7 @@ rule compare_methylation:
         mem_mb=scaled(4000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/compare_methylation.py"),
         contrast=CONTRAST,
     shell:
         r"""
@@ -171,7 +171,7 @@ rule compare_circle_methylation:
         mem_mb=scaled(4000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/compare_methylation.py"),
         contrast=CONTRAST,
     shell:
         r"""

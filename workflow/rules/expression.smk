@@ -29,7 +29,7 @@ rule count_genes:
         mem_mb=scaled(4000),
         runtime=480,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/count_genes.py"),
         star=lambda wildcards, input: (
             ["--star-counts", input.star] if input.star else []
         ),
@@ -62,7 +62,7 @@ rule merge_gene_counts:
         mem_mb=scaled(2000),
         runtime=20,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/merge_gene_counts.py"),
     shell:
         r"""
         python {input.script:q} \

@@ -25,7 +25,7 @@ rule count_bins:
         mem_mb=scaled(4000),
         runtime=240,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/count_bins.py"),
     shell:
         r"""
         python {input.script:q} \
@@ -61,7 +61,7 @@ rule call_peaks:
         mem_mb=scaled(12000),
         runtime=120,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/call_peaks.py"),
         pairs=PAIR_OPTIONS,
         fdr=config["m6a"]["fdr"],
         min_log2_enrichment=config["m6a"]["min_log2_enrichment"],
@@ -105,7 +105,7 @@ rule assess_ip:
         mem_mb=scaled(12000),
         runtime=120,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/assess_ip.py"),
         pairs=PAIR_OPTIONS,
     shell:
         r"""

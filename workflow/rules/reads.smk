@@ -24,7 +24,7 @@ rule fetch_run:
         mem_mb=scaled(500),
         runtime=480,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/fetch_run.py"),
     shell:
         r"""
         python {input.script:q} \
@@ -55,7 +55,7 @@ rule trim_reads:
         mem_mb=scaled(1000),
         runtime=240,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/trim_reads.py"),
         mates=lambda wildcards, input: (
             ["--fastq-2", *input.fastq_2] if input.fastq_2 else []
         ),

@@ -34,7 +34,7 @@ rule prepare_reference:
         mem_mb=scaled(6000),
         runtime=60,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/prepare_reference.py"),
         fasta=lambda wildcards, input: input.fasta or config["reference"]["fasta"],
         gtf=lambda wildcards, input: input.gtf or config["reference"]["gtf"],
         fasta_sha256=config["reference"]["sha256"]["fasta"] or "",

@@ -39,7 +39,7 @@ rule overlap_regulators:
         mem_mb=scaled(2000),
         runtime=30,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/overlap_regulators.py"),
         evidence=options(REGULATOR_EVIDENCE),
         fdr=config["differential"]["fdr"],
         filters=[

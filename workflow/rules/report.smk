@@ -51,7 +51,7 @@ rule summarise_bam:
         mem_mb=scaled(1000),
         runtime=120,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/summarise_bam.py"),
     shell:
         r"""
         python {input.script:q} \
@@ -117,7 +117,7 @@ rule write_provenance:
         mem_mb=scaled(1000),
         runtime=120,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/write_provenance.py"),
         files=[part for place in INPUT_FILES for part in ("--input", place)],
         config=json.dumps(config, sort_keys=True),
         commit=COMMIT,
@@ -151,7 +151,7 @@ rule build_report:
         mem_mb=scaled(4000),
         runtime=30,
     params:
-        digest=digest,
+        digest=digest_of(f"{SCRIPTS}/build_report.py"),
         title=config["report"]["title"],
         tables=options(REPORT_TABLES),
         contrast=CONTRAST[:6],
