@@ -419,3 +419,19 @@ def test_commit_of_a_checkout_and_of_a_plain_folder(tmp_path, monkeypatch):
     assert check_study.commit_of(str(tmp_path)) == f"{commit}-dirty"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert check_study.commit_of(str(tmp_path)) == "unknown"
+
+
+def test_paths_start_at_the_working_folder(tmp_path, config, capsys, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    relative = config | {"samples": Path(config["samples"]).name}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(relative))
+    call = ["--configfile", "../config.yaml", "--directory"]
+    assert check_study.main([*call, ".."]) == 0
+    assert Path.cwd() == elsewhere
+    assert check_study.main([*call, "."]) == 1
+    assert "samples.tsv: no such samples sheet" in capsys.readouterr().err
+    assert check_study.main([*call, "gone"]) == 1
+    assert "gone: no such folder" in capsys.readouterr().err

@@ -5,12 +5,13 @@ records of every FASTQ, FASTA and GTF file are read. All problems are reported t
 file, row, value and remedy, and nothing is written. The workflow calls this when it is loaded; run
 by hand it prints who is paired with whom::
 
-    check_study.py --configfile config.yaml
+    check_study.py --configfile STUDY/config.yaml --directory STUDY
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import itertools
 import os
@@ -406,6 +407,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     options = argparse.ArgumentParser(description="Check a study before anything runs.")
     options.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    options.add_argument(
+        "--directory", type=Path, default=Path(), help="working folder, as given to snakemake"
+    )
     return options
 
 
@@ -439,7 +443,13 @@ def read_config(path: Path) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Check a study and print its design."""
     arguments = parser().parse_args(argv)
-    _, study = load(read_config(arguments.configfile), str(arguments.configfile), read_files=True)
+    config = read_config(arguments.configfile)
+    if not arguments.directory.is_dir():
+        raise InputError(
+            f"{arguments.directory}: no such folder", "give the working folder with --directory"
+        )
+    with contextlib.chdir(arguments.directory):
+        _, study = load(config, str(arguments.configfile), read_files=True)
     print(describe(study))
 
 
