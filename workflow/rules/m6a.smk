@@ -5,6 +5,9 @@ fragments in every library, the background ratio of each pair and its quality wi
 without immunoprecipitated libraries makes none of it.
 """
 
+# the coverage of all libraries is in memory at once: about 1 GB each of a full human annotation
+MEMORY_OF_PAIRS = 3000 + 1200 * len(IN_PAIRS)
+
 
 rule count_bins:
     input:
@@ -58,7 +61,7 @@ rule call_peaks:
         "../../envs/ringmark.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(12000),
+        mem_mb=scaled(MEMORY_OF_PAIRS),
         runtime=120,
     params:
         digest=digest_of(f"{SCRIPTS}/call_peaks.py"),
@@ -102,7 +105,7 @@ rule assess_ip:
         "../../envs/ringmark.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(12000),
+        mem_mb=scaled(MEMORY_OF_PAIRS),
         runtime=120,
     params:
         digest=digest_of(f"{SCRIPTS}/assess_ip.py"),
