@@ -140,7 +140,20 @@ def test_empty_library(study, tmp_path):
     assert run(study, tmp_path, [("empty", "1_input", "s", "a")], *more) == 0
     row = read(tmp_path).loc["s"]
     assert row["verdict"] == "failed" and row["ip_fraction_in_peaks"] == 0
-    assert np.isnan(row["drach_rate_summits"]) and np.isnan(row["stop_codon_enrichment"])
+    assert row["reason"] == "no fragment in genes: IP"
+    for name in ("enrichment", "drach_rate_summits", "stop_codon_enrichment"):
+        assert np.isnan(row[name]), name
+
+
+def test_empty_input(study, tmp_path):
+    write_background(tmp_path / "background.tsv", {"1_ip": 10, "2_ip": 0})
+    more = ["--background", str(tmp_path / "background.tsv")]
+    pairs = [("1_ip", "empty", "s", "a"), ("2_ip", "2_input", "t", "a")]
+    assert run(study, tmp_path, pairs, *more) == 0
+    table = read(tmp_path)
+    assert table.loc["s", "reason"] == "no fragment in genes: input"
+    assert table.loc["s", "verdict"] == "failed" and np.isnan(table.loc["s", "enrichment"])
+    assert table.loc["t", "enrichment"] > 1
 
 
 def test_study_without_peaks(study, tmp_path):

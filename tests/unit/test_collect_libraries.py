@@ -74,6 +74,18 @@ def test_what_the_reads_do_not_tell_is_missing(tmp_path):
     assert (facts["sense_fraction"], facts["read_length"], facts["reads"]) == ("NA", "NA", "0")
 
 
+def test_the_sheet_tells_the_layout_of_a_library_without_reads(tmp_path):
+    samples = tmp_path / "samples.tsv"
+    samples.write_text(
+        "library\tsample\tcondition\tassay\tfastq_1\tfastq_2\n"
+        "a\ts1\tx\tinput\t1.fq\t2.fq\n"
+        "b\ts2\ty\tinput\t3.fq\t\n"
+    )
+    paths = [summary(tmp_path, name, reads=0, layout="single") for name in "ab"]
+    assert run(tmp_path, str(samples), *paths) == 0
+    assert LIBRARIES.read(tmp_path / "libraries.tsv")["layout"].tolist() == ["paired", "single"]
+
+
 def test_a_summary_of_no_library_is_left_out(tmp_path):
     samples = sheet(tmp_path, "a s1 x input", "b s2 y input")
     paths = [summary(tmp_path, name) for name in ("a", "b", "c")]

@@ -252,6 +252,16 @@ def test_sections_of_empty_tables_read_naturally():
     assert page.sentences[0] == "The study shows no circular RNAs and no m6A peaks."
 
 
+def test_libraries_without_reads_are_named():
+    libraries = study.libraries()
+    libraries.loc[1, ["reads", "aligned_fraction", "usable_fraction"]] = [0, np.nan, np.nan]
+    section = report.reads_section(evidence(libraries=libraries))
+    name = libraries.loc[1, "library"]
+    assert f"Without any: {name}; comparisons leave them out." in section.parts[0].paragraphs[0]
+    (told,) = report.reads_section(evidence()).parts[0].paragraphs
+    assert "Without any" not in told
+
+
 def test_words_for_numbers():
     assert report.count_of(0, "circle") == "no circles"
     assert report.count_of(1, "library", "libraries") == "1 library"

@@ -21,12 +21,13 @@ replicate_jaccard
 
 Verdict
 -------
-``failed``: nothing was pulled down (enrichment below `FAILED_ENRICHMENT`, or `ENOUGH_PEAKS` own
-peaks and more without more DRACH than background), or IP and input are swapped. Beside other pairs
-that shows in the enrichment: below 1. In a study of one pair it shows in this: m6A raises few
-places far above the background, so that more of the IP stands out of its input than of the input
-stands out of the IP, each judged against the background ratio found in that direction (not judged
-below `JUDGED_FRAGMENTS` fragments in genes).
+``failed``: IP or input has no fragment in genes (its enrichment is missing), nothing was pulled
+down (enrichment below `FAILED_ENRICHMENT`, or `ENOUGH_PEAKS` own peaks and more without more DRACH
+than background), or IP and input are swapped. Beside other pairs that shows in the enrichment:
+below 1. In a study of one pair it shows in this: m6A raises few places far above the background, so
+that more of the IP stands out of its input than of the input stands out of the IP, each judged
+against the background ratio found in that direction (not judged below `JUDGED_FRAGMENTS` fragments
+in genes).
 
 ``weak``: enrichment below `GOOD_ENRICHMENT`, DRACH odds ratio below `GOOD_ODDS_RATIO`, fewer than
 `ENOUGH_PEAKS` own peaks, or no replicate with which it shares `GOOD_JACCARD`. Else ``good``.
@@ -176,12 +177,13 @@ def enrichment_in(
     peaks: Sequence[Peak], pair: PairCoverage, log_ratio: float, layout: BinLayout
 ) -> tuple[float, float]:
     """Return the enrichment of an IP in peaks, and the share of its coverage inside them."""
-    if not peaks:
+    if not peaks or not pair.ip.counted:
         return float("nan"), 0.0
     ip, control = (peak_counts(peaks, item, layout).sum() for item in (pair.ip, pair.input))
     depth = pair.ip.steps()
     inside = depth[covered_steps(peaks, layout)].sum()
-    return (ip + 1) / (control * np.exp(log_ratio) + 1), float(inside / max(depth.sum(), 1))
+    enrichment = (ip + 1) / (control * np.exp(log_ratio) + 1)
+    return enrichment if pair.input.counted else np.nan, float(inside / max(depth.sum(), 1))
 
 
 def covered_steps(peaks: Sequence[Peak], layout: BinLayout) -> npt.NDArray[np.bool_]:
@@ -354,6 +356,9 @@ def quality_row(
     word, reason = verdict(
         enrichment, len(peaks), motifs, max(shared, default=float("nan")), turned
     )
+    empty = [name for name, part in (("IP", pair.ip), ("input", pair.input)) if not part.counted]
+    if empty:
+        word, reason = "failed", f"no fragment in genes: {' and '.join(empty)}"
     names = {
         "sample": pair.sample,
         "condition": pair.condition,

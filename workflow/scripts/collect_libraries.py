@@ -53,6 +53,8 @@ def join(study: Study, summaries: pd.DataFrame) -> pd.DataFrame:
             "condition": library.condition,
             "assay": library.assay,
         }
+        # an alignment without reads does not tell, the sheet does unless the reads are downloaded
+        | ({"layout": "paired"} if any(run.fastq_2 for run in library.runs) else {})
         for library in study.libraries
     ]
     return LIBRARIES.frame(rows)

@@ -211,17 +211,20 @@ def summarise(bam: Path, annotation: Annotation, library: str, declared: str) ->
     tally = Tally(exons=ExonMap(annotation))
     with pysam.AlignmentFile(str(bam)) as reads:
         tally.run(reads.fetch(until_eof=True))
-    fragments = max(tally.fragments, 1)
+
+    def share(part: int) -> float | None:
+        return part / tally.fragments if tally.fragments else None
+
     return {
         "library": library,
         "layout": "paired" if tally.paired else "single",
-        "read_length": tally.read_length,
+        "read_length": tally.read_length or None,
         "strandedness": resolve_strandedness(declared, tally, library),
         "strandedness_declared": declared,
         "sense_fraction": tally.sense_fraction,
         "reads": tally.fragments,
-        "aligned_fraction": tally.aligned / fragments,
-        "usable_fraction": tally.usable / fragments,
+        "aligned_fraction": share(tally.aligned),
+        "usable_fraction": share(tally.usable),
     }
 
 

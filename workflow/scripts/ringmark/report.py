@@ -20,16 +20,6 @@ from ringmark.figures import Comparison, Figure
 from ringmark.study import Contrast
 from ringmark.tables import Table
 
-#: Filter logs: what each filter of a step removed and kept.
-FILTERS = Table(
-    "filter log",
-    {
-        "step": tables.STRING,
-        "filter": tables.STRING,
-        "removed": tables.INTEGER,
-        "kept": tables.INTEGER,
-    },
-)
 #: Tables that the report reads.
 SCHEMAS: dict[str, Table] = {
     "libraries": tables.LIBRARIES,
@@ -45,7 +35,7 @@ SCHEMAS: dict[str, Table] = {
     "overlap": regulators.OVERLAP,
     "enrichment": regulators.ENRICHMENT,
     "axes": regulators.AXIS_RESULTS,
-    "filters": FILTERS,
+    "filters": tables.FILTERS,
 }
 #: Count matrices: first column the id, then one column a library.
 MATRICES = ("bsj_counts", "linear_counts", "ip_counts", "input_counts", "gene_counts")
@@ -481,7 +471,7 @@ def pooled_m6a(evidence: Evidence) -> pd.DataFrame | None:
     table = evidence.get("circle_m6a")
     if table is None or not evidence.has_ip:
         return None
-    pooled = table[table["condition"] == "pooled"]
+    pooled = table[table["condition"] == tables.POOLED]
     return pooled.drop_duplicates("circle").set_index("circle")
 
 
@@ -631,8 +621,12 @@ def reads_section(evidence: Evidence) -> Section:
     reads = sheet["reads"].dropna()
     if len(reads):
         paragraphs.append(
-            f"Libraries have {number_range(reads)} reads ({int(reads.sum()):,} in all)."
+            f"Libraries have {number_range(reads)} reads or read pairs after trimming "
+            f"({int(reads.sum()):,} in all)."
         )
+    empty = sheet.loc[sheet["reads"] == 0, "library"]
+    if len(empty):
+        paragraphs.append(f"Without any: {', '.join(empty)}; comparisons leave them out.")
     usable = sheet["usable_fraction"].dropna()
     if len(usable):
         paragraphs.append(f"Usable are {usable.min():.1%} to {usable.max():.1%} of them.")
