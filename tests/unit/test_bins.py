@@ -25,10 +25,6 @@ def fragment(*blocks, strand="+", introns=(), chrom="chr1"):
 TWO_EXONS = gene("A", "+", (100, 160), (300, 390))
 
 
-def depth_by_position(layout, coverage):
-    return coverage.steps().tolist(), coverage.bins(layout).tolist()
-
-
 def test_layout_cuts_genes_into_bins_and_steps():
     layout = layout_of(TWO_EXONS, gene("B", "-", (500, 512)))
     assert layout.lengths.tolist() == [150, 12]

@@ -19,11 +19,11 @@ from toy_circles import (
 )
 
 from catalogue_circles import bed_line, filter_log, flanking_motif, linear_counts, main
-from ringmark.backsplice import FILTERS, Junction
+from ringmark.backsplice import Junction
 from ringmark.circle_counts import CIRCLE_COUNTS
 from ringmark.circles import build_circle, circle_id
 from ringmark.sequence import reverse_complement
-from ringmark.tables import CIRCLES, read_matrix
+from ringmark.tables import CIRCLES, FILTERS, read_matrix
 
 PLUS = Junction("p", 1800, 3450, "+", "GT/AG", 2)
 MINUS = Junction("m", 1800, 2700, "-", "GT/AG", 2)

@@ -11,7 +11,6 @@ import pytest
 from ringmark.annotation import Annotation, Gene, Transcript
 from ringmark.enrichment import (
     MIN_FRAGMENTS,
-    POOLED,
     PeaksOnCircles,
     adjust,
     circle_enrichment,
@@ -20,7 +19,7 @@ from ringmark.enrichment import (
 )
 from ringmark.intervals import Blocks
 from ringmark.study import Library, Pair
-from ringmark.tables import CIRCLE_M6A, PEAKS
+from ringmark.tables import CIRCLE_M6A, PEAKS, POOLED
 
 #: IP fragments for one input fragment of background.
 RATIO = 0.5

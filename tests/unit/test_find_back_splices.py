@@ -19,7 +19,8 @@ from toy_circles import (
 
 from find_back_splices import filter_rows, main
 from ringmark.alignments import Mate
-from ringmark.backsplice import FILTERS, JUNCTIONS, READ_FILTERS, Evidence
+from ringmark.backsplice import JUNCTIONS, READ_FILTERS, Evidence
+from ringmark.tables import FILTERS
 
 CIRCLE = EXONS[1:3]
 

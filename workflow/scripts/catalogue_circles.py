@@ -21,7 +21,7 @@ import pysam
 
 from count_circles import junctions_of
 from ringmark.annotation import Annotation
-from ringmark.backsplice import FILTERS, JUNCTIONS, Junction, SpliceSites
+from ringmark.backsplice import JUNCTIONS, Junction, SpliceSites
 from ringmark.circle_counts import CIRCLE_COUNTS, parse_introns
 from ringmark.circles import (
     Circle,
@@ -33,7 +33,7 @@ from ringmark.circles import (
 from ringmark.errors import program
 from ringmark.files import write_text
 from ringmark.sequence import reverse_complement
-from ringmark.tables import CIRCLES, write_matrix
+from ringmark.tables import CIRCLES, FILTERS, write_matrix
 
 ANNOTATED_ENDS = ("none", "one", "both")
 

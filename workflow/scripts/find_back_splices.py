@@ -17,8 +17,9 @@ import pysam
 
 from ringmark.alignments import library_strandedness
 from ringmark.annotation import Annotation
-from ringmark.backsplice import FILTERS, JUNCTIONS, READ_FILTERS, Evidence, Limits, find_junctions
+from ringmark.backsplice import JUNCTIONS, READ_FILTERS, Evidence, Limits, find_junctions
 from ringmark.errors import program
+from ringmark.tables import FILTERS
 
 
 def parser() -> argparse.ArgumentParser:

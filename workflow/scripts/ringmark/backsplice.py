@@ -65,11 +65,6 @@ JUNCTIONS = Table(
     },
 )
 
-#: How many reads or fragments each filter removed, one row a filter.
-FILTERS = Table(
-    "filter log", {"step": STRING, "filter": STRING, "removed": INTEGER, "kept": INTEGER}
-)
-
 #: Bases around the aligner's break within which the junction may be moved.
 PLACEMENT_RANGE = 12
 #: Bases up to which a repeat at both ends of a circle is followed.

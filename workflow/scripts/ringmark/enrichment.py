@@ -35,10 +35,8 @@ from ringmark.betabinomial import estimate_prior, likelihood_ratio_test
 from ringmark.intervals import Blocks, merge
 from ringmark.sequence import drach_positions
 from ringmark.study import Pair
-from ringmark.tables import CIRCLE_M6A
+from ringmark.tables import CIRCLE_M6A, POOLED
 
-#: Row of the table that joins all pairs.
-POOLED = "pooled"
 #: Fragments of a circle, IP and input together, below which no test could tell anything.
 MIN_FRAGMENTS = 5
 #: Intra-class correlation assumed where no circle has replicates to estimate it from.

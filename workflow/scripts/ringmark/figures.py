@@ -35,6 +35,8 @@ from matplotlib.ticker import (
 )
 from matplotlib.transforms import Bbox
 
+from ringmark.tables import POOLED
+
 BLUE, VERMILION, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"
 SKY, PURPLE, YELLOW = "#56b4e9", "#cc79a7", "#f0e442"
 INK, MUTED, GRID, PAPER = "#1c2024", "#636b74", "#dfe3e8", "#fefefd"
@@ -699,7 +701,7 @@ def pair_quality(quality: pd.DataFrame) -> Figure | None:
 @_styled
 def circle_tiers(circle_m6a: pd.DataFrame) -> Figure | None:
     """Draw how many circles stand in each tier of evidence for m6A, all conditions pooled."""
-    pooled = circle_m6a[circle_m6a["condition"] == "pooled"]
+    pooled = circle_m6a[circle_m6a["condition"] == POOLED]
     if pooled.empty:
         return None
     labels = {
@@ -717,7 +719,7 @@ def circle_tiers(circle_m6a: pd.DataFrame) -> Figure | None:
 @_styled
 def junction_reads(circle_m6a: pd.DataFrame) -> Figure | None:
     """Draw the back-splice reads of each circle in the IPs against those in the inputs."""
-    pooled = circle_m6a[circle_m6a["condition"] == "pooled"].dropna(
+    pooled = circle_m6a[circle_m6a["condition"] == POOLED].dropna(
         subset=["ip_reads", "input_reads"]
     )
     if pooled.empty:

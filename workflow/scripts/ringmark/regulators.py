@@ -42,7 +42,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from ringmark.tables import INTEGER, NUMBER, STRING, Table
+from ringmark.tables import INTEGER, NUMBER, POOLED, STRING, Table
 
 CLAIMS = Table(
     "claims",
@@ -221,7 +221,6 @@ PARTNER_RELATIONS = (
 #: The last node of every chain: the contrast itself, +1 by definition.
 RESISTANCE = "resistance"
 
-MATCHES = ("symbol", "alias", "gene_id", "coordinates", "host_gene", "none")
 COMPARISONS = ("expression", "circle", "ratio", "m6A on the entity", "m6A on the circle")
 CONFIRMED, CONTRADICTED = "confirmed", "contradicted"
 UNCHANGED, NOT_MEASURABLE = "unchanged", "not measurable"
@@ -854,7 +853,7 @@ def _evidence(name: str, study: StudyTables) -> dict[str, str]:
             )
         }
     if name == "m6A on the circle" and study.circle_m6a is not None:
-        pooled = study.circle_m6a[study.circle_m6a["condition"] == "pooled"]
+        pooled = study.circle_m6a[study.circle_m6a["condition"] == POOLED]
         return {
             str(circle): "m6A not seen" if tier == "none" else f"m6A seen, tier {tier}"
             for circle, tier in zip(pooled["circle"], pooled["tier"].fillna("none"), strict=True)

@@ -1,7 +1,8 @@
 """Every table of a run: its columns, their types and how it is read, written and checked.
 
-This is the only place where column names are defined. All tables are tab-separated with a header,
-a missing value is ``NA``, and a table without rows still has its header.
+Here stand the tables that several stages share; one that a single stage makes and reads (junctions,
+reviewed claims) stands in the module of that stage. All tables are tab-separated with a header, a
+missing value is ``NA``, and a table without rows still has its header.
 """
 
 from __future__ import annotations
@@ -271,7 +272,15 @@ BACKGROUND = Table(
     "background ratios", {"ip_library": STRING, "input_library": STRING, "log_ratio": NUMBER}
 )
 
-#: One row a circle and condition, and one with the condition ``pooled``.
+#: How many reads or fragments each filter of a step removed and kept, one row a filter.
+FILTERS = Table(
+    "filter log", {"step": STRING, "filter": STRING, "removed": INTEGER, "kept": INTEGER}
+)
+
+#: The condition of rows that join all pairs of a study.
+POOLED = "pooled"
+
+#: One row a circle and condition, and one with the condition `POOLED`.
 CIRCLE_M6A = Table(
     "m6A on circles",
     {
