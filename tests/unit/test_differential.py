@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control
 
 from ringmark import differential
 from ringmark.differential import (
-    adjust,
     build_design,
     compare_expression,
     compare_methylation,
@@ -412,14 +410,7 @@ def test_methylation_without_ip_is_an_error():
         compare_methylation(counts, counts, background_of(study), study)
 
 
-# --- helpers
-
-
-def test_adjust_leaves_missing_pvalues_out():
-    adjusted = adjust(pd.Series([0.01, np.nan, 0.04, 0.5]))
-    np.testing.assert_allclose(adjusted[[0, 2, 3]], false_discovery_control([0.01, 0.04, 0.5]))
-    assert np.isnan(adjusted[1])
-    assert adjust(pd.Series([np.nan])).isna().all()
+# --- names
 
 
 def test_names_of_unknown_features_are_missing():

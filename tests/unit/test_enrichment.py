@@ -12,7 +12,6 @@ from ringmark.annotation import Annotation, Gene, Transcript
 from ringmark.enrichment import (
     MIN_FRAGMENTS,
     PeaksOnCircles,
-    adjust,
     circle_enrichment,
     circle_m6a_table,
     drach_on_circle,
@@ -186,14 +185,6 @@ def test_replicates_that_disagree_are_no_evidence() -> None:
     result = circle_enrichment(counts, study, background(study))
     assert result.loc["c1", "padj"] < 0.05
     assert result.loc["c0", "pvalue"] > 100 * result.loc["c1", "pvalue"]
-
-
-def test_adjust_leaves_missing_ones_out() -> None:
-    adjusted = adjust(np.array([0.01, np.nan, 0.04, 0.5]))
-    assert adjusted[[0, 2, 3]] == pytest.approx([0.03, 0.06, 0.5])
-    assert np.isnan(adjusted[1])
-    assert np.isnan(adjust(np.array([np.nan]))).all()
-    assert len(adjust(np.array([]))) == 0
 
 
 # ---------------------------------------------------------------- DRACH

@@ -12,7 +12,6 @@ from ringmark.peaks import (
     PairCoverage,
     Peak,
     Thresholds,
-    adjust,
     call_peaks,
     describe_peaks,
     gene_sequence,
@@ -246,15 +245,6 @@ def test_merge_never_joins_peaks_of_one_condition():
 
 def test_merge_of_nothing():
     assert merge_conditions([], 75) == merge_conditions([[], []], 75) == []
-
-
-def test_adjust_is_benjamini_hochberg():
-    np.testing.assert_allclose(
-        adjust(np.array([0.04, 0.001, 0.02]), 3), [0.04, 0.003, 0.03], rtol=1e-12
-    )
-    np.testing.assert_allclose(adjust(np.array([0.001, 0.002]), 100), [0.1, 0.1])
-    assert adjust(np.array([0.5, 0.9]), 50).tolist() == [1, 1]
-    assert len(adjust(np.empty(0), 5)) == 0
 
 
 def test_counts_of_peaks_are_overlapping_fragments():

@@ -41,10 +41,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
 from ringmark import betabinomial
 from ringmark.errors import InputError
+from ringmark.multiple_testing import adjust
 from ringmark.study import Library, Pair, Study
 
 #: Added to a count before its logarithm where there are no replicates.
@@ -342,15 +342,6 @@ def with_names(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([named, table], axis=1).reset_index(drop=True)
 
 
-def adjust(pvalues: pd.Series) -> pd.Series:
-    """Benjamini-Hochberg false discovery rates of the p-values that are there."""
-    adjusted = pd.Series(np.nan, index=pvalues.index, dtype=float)
-    known = pvalues.notna().to_numpy()
-    if known.any():
-        adjusted[known] = false_discovery_control(pvalues[known].to_numpy(), method="bh")
-    return adjusted
-
-
 def _odds_test(
     successes: NDArray[np.float64],
     totals: NDArray[np.float64],
@@ -373,7 +364,7 @@ def _odds_test(
     table["lfcSE"] = test.lfcSE
     table["stat"] = test.stat
     table["pvalue"] = test.pvalue
-    table["padj"] = adjust(table["pvalue"])
+    table["padj"] = adjust(test.pvalue)
     return table
 
 

@@ -28,11 +28,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from ringmark.annotation import Annotation
 from ringmark.betabinomial import estimate_prior, likelihood_ratio_test
 from ringmark.intervals import Blocks, merge
+from ringmark.multiple_testing import adjust
 from ringmark.sequence import drach_positions
 from ringmark.study import Pair
 from ringmark.tables import CIRCLE_M6A, POOLED
@@ -99,15 +99,6 @@ def circle_enrichment(
     result.iloc[seen, result.columns.get_loc("pvalue")] = pvalue
     result.iloc[seen, result.columns.get_loc("padj")] = adjust(pvalue)
     return result
-
-
-def adjust(pvalue: FloatArray) -> FloatArray:
-    """Return Benjamini-Hochberg adjusted p-values; missing ones stay missing and do not count."""
-    adjusted = np.full(len(pvalue), np.nan)
-    known = ~np.isnan(pvalue)
-    if known.any():
-        adjusted[known] = false_discovery_control(pvalue[known])
-    return adjusted
 
 
 def drach_on_circle(sequence: str) -> tuple[int, int | None]:

@@ -65,6 +65,7 @@ from ringmark.background import (
 )
 from ringmark.bins import BinLayout, Coverage
 from ringmark.intervals import IntArray
+from ringmark.multiple_testing import adjust
 from ringmark.sequence import drach_positions, reverse_complement
 from ringmark.summits import (
     find_extents,
@@ -262,25 +263,6 @@ def _shared_spread(root: Array, information: Array) -> float:
         else:
             high = middle
     return high
-
-
-def adjust(pvalues: Array, tests: int) -> Array:
-    """Return Benjamini-Hochberg adjusted p-values of discoveries among a number of tests.
-
-    Parameters
-    ----------
-    pvalues
-        Shape (discoveries,), in any order.
-    tests
-        Hypotheses tested, at least as many as there are p-values.
-    """
-    if not len(pvalues):
-        return np.empty(0)
-    order = np.argsort(pvalues, kind="stable")
-    scaled = pvalues[order] * max(tests, len(pvalues)) / np.arange(1, len(pvalues) + 1)
-    adjusted = np.empty(len(pvalues))
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return adjusted
 
 
 def find_candidates(condition: Condition, layout: BinLayout) -> list[Peak]:

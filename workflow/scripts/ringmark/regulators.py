@@ -42,6 +42,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from ringmark.multiple_testing import adjust
 from ringmark.tables import INTEGER, NUMBER, POOLED, STRING, Table
 
 CLAIMS = Table(
@@ -940,9 +941,7 @@ def enrichment(claims: pd.DataFrame, genes: pd.DataFrame, fdr: float = 0.05) -> 
         for name, part in claim_sets(claims)
     ]
     table = ENRICHMENT.frame(rows)
-    known = table["pvalue"].notna().to_numpy()
-    if known.any():
-        table.loc[known, "padj"] = stats.false_discovery_control(table.loc[known, "pvalue"])
+    table["padj"] = adjust(table["pvalue"].to_numpy(dtype=float))
     return table
 
 
