@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pysam
 
-from ringmark.alignments import iterate_fragments, library_strandedness
+from ringmark.alignments import USABLE_MAPPING_QUALITY, iterate_fragments, library_strandedness
 from ringmark.annotation import Annotation
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage, count_fragments
 from ringmark.errors import InputError, program
@@ -43,7 +43,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--output", type=Path, required=True, help="counts, .npz")
     command.add_argument(
-        "--min-mapping-quality", type=int, default=10, help="of both mates (default %(default)s)"
+        "--min-mapping-quality",
+        type=int,
+        default=USABLE_MAPPING_QUALITY,
+        help="of both mates (default %(default)s)",
     )
     command.add_argument(
         "--bin-width", type=int, default=BIN_WIDTH, help="nucleotides (default %(default)s)"

@@ -24,7 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringmark.alignments import STRANDEDNESSES, Fragment, join_mates
+from ringmark.alignments import (
+    STRANDEDNESSES,
+    USABLE_MAPPING_QUALITY,
+    Fragment,
+    join_mates,
+)
 from ringmark.annotation import Annotation
 from ringmark.errors import InputError, program
 from ringmark.tables import LIBRARIES, Table
@@ -32,7 +37,6 @@ from ringmark.tables import LIBRARIES, Table
 if TYPE_CHECKING:
     import pysam
 
-MINIMUM_MAPPING_QUALITY = 10
 MINIMUM_INFORMATIVE = 100
 FORWARD, REVERSE = 0.75, 0.25
 
@@ -159,7 +163,7 @@ class Tally:
 
     def run(self, reads: Iterable[pysam.AlignedSegment]) -> None:
         """Count all reads, in coordinate order."""
-        for fragment in join_mates(self.watch(reads), "forward", MINIMUM_MAPPING_QUALITY):
+        for fragment in join_mates(self.watch(reads), "forward", USABLE_MAPPING_QUALITY):
             on_exon, strand = self.exons.look_up(fragment)
             self.usable += on_exon
             if strand is not None:

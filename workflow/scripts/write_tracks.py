@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ringmark.alignments import Fragment, iterate_fragments, library_strandedness
+from ringmark.alignments import (
+    USABLE_MAPPING_QUALITY,
+    Fragment,
+    iterate_fragments,
+    library_strandedness,
+)
 from ringmark.errors import program
 
 if TYPE_CHECKING:
     import pyBigWig
     import pysam
-
-MINIMUM_MAPPING_QUALITY = 10
 
 _ENTRIES = 100_000
 
@@ -117,7 +120,7 @@ def write_tracks(bam: Path, plus: Path, minus: Path, strandedness: str) -> None:
             for track in tracks.values():
                 track.addHeader(contigs)
             for chrom, _ in contigs:
-                fragments = iterate_fragments(reads, strandedness, MINIMUM_MAPPING_QUALITY, chrom)
+                fragments = iterate_fragments(reads, strandedness, USABLE_MAPPING_QUALITY, chrom)
                 for strand, (starts, ends) in collect_blocks(fragments).items():
                     add_runs(tracks[strand], chrom, depth_runs(starts, ends), scale)
             for track in tracks.values():

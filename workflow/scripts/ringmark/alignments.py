@@ -46,6 +46,9 @@ STRANDEDNESSES = ("unstranded", "forward", "reverse")
 #: Mapping quality of an alignment that has no rival.
 UNIQUE_MAPPING_QUALITY = 60
 
+#: Mapping quality from which an alignment is taken to be where the read comes from.
+USABLE_MAPPING_QUALITY = 10
+
 #: Longest intron, and longest distance of the outer ends of a proper pair.
 MAXIMUM_INTRON = 200_000
 

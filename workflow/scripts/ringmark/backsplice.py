@@ -41,6 +41,7 @@ from ringmark.alignments import (
     MATCH,
     SKIP,
     SOFT_CLIP,
+    USABLE_MAPPING_QUALITY,
     Cigar,
     SupplementaryAlignment,
     aligned_blocks,
@@ -130,7 +131,7 @@ class Limits:
     max_span: int = 200_000
     min_anchor: int = 8
     mate_tolerance: int = PLACEMENT_RANGE
-    min_mapping_quality: int = 10
+    min_mapping_quality: int = USABLE_MAPPING_QUALITY
     min_novel_anchor: int = 12
 
 
