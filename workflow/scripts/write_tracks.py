@@ -28,6 +28,7 @@ from ringmark.alignments import (
     library_strandedness,
 )
 from ringmark.errors import program
+from ringmark.files import whole_file
 
 if TYPE_CHECKING:
     import pyBigWig
@@ -108,28 +109,23 @@ def write_tracks(bam: Path, plus: Path, minus: Path, strandedness: str) -> None:
     import pyBigWig
     import pysam
 
-    finals = {"+": plus, "-": minus}
-    parts = {strand: path.with_name(f".{path.name}.part") for strand, path in finals.items()}
-    for path in finals.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with pysam.AlignmentFile(str(bam)) as reads:
-            scale = 1e6 / max(count_aligned(reads), 1)
-            contigs = list(zip(reads.references, reads.lengths, strict=True))
-            tracks = {strand: pyBigWig.open(str(path), "w") for strand, path in parts.items()}
-            for track in tracks.values():
-                track.addHeader(contigs)
-            for chrom, _ in contigs:
-                fragments = iterate_fragments(reads, strandedness, USABLE_MAPPING_QUALITY, chrom)
-                for strand, (starts, ends) in collect_blocks(fragments).items():
-                    add_runs(tracks[strand], chrom, depth_runs(starts, ends), scale)
-            for track in tracks.values():
-                track.close()
-        for strand, path in finals.items():
-            parts[strand].replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    with (
+        pysam.AlignmentFile(str(bam)) as reads,
+        whole_file(plus) as plus_part,
+        whole_file(minus) as minus_part,
+    ):
+        scale = 1e6 / max(count_aligned(reads), 1)
+        contigs = list(zip(reads.references, reads.lengths, strict=True))
+        parts = {"+": plus_part, "-": minus_part}
+        tracks = {strand: pyBigWig.open(str(path), "w") for strand, path in parts.items()}
+        for track in tracks.values():
+            track.addHeader(contigs)
+        for chrom, _ in contigs:
+            fragments = iterate_fragments(reads, strandedness, USABLE_MAPPING_QUALITY, chrom)
+            for strand, (starts, ends) in collect_blocks(fragments).items():
+                add_runs(tracks[strand], chrom, depth_runs(starts, ends), scale)
+        for track in tracks.values():
+            track.close()
 
 
 def parser() -> argparse.ArgumentParser:
