@@ -39,8 +39,18 @@ def read_features(path: Path) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Index: ids; columns gene_id, gene_name.
+
+    Raises
+    ------
+    InputError
+        If it is no table or has not both columns.
     """
-    frame = pd.read_csv(path, sep="\t", dtype="string", na_values=["NA"], keep_default_na=False)
+    try:
+        frame = pd.read_csv(path, sep="\t", dtype="string", na_values=["NA"], keep_default_na=False)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not a table: {error}", "a table without rows still has its header"
+        ) from error
     missing = [name for name in ("gene_id", "gene_name") if name not in frame.columns]
     if missing:
         raise InputError(
