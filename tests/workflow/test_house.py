@@ -16,7 +16,7 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 #: before it on the same one.
 FLOORS = (
     ("errors", "files", "tables", "intervals", "sequence"),
-    ("study", "annotation", "alignments", "betabinomial"),
+    ("study", "annotation", "alignments", "betabinomial", "multiple_testing"),
     ("backsplice", "circles", "circle_counts"),
     ("bins", "background", "summits", "peaks", "simulate"),
     ("enrichment", "differential", "regulators"),
