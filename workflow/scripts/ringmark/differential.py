@@ -27,6 +27,10 @@ Methylation of peaks and of circles
     the interaction of condition and assay. Abundance cancels within the pair. As background and not
     the features is the yardstick, a change of all features at once stays visible.
 
+Odds have no estimate where all reads are of one kind. If they are so in both levels, there is
+nothing to compare and all results are NA. If in one level alone, the test stands, lfcSE is NA, and
+the fold change is that of the summed counts, `PSEUDO_COUNT` added to each.
+
 Without residual degrees of freedom (no replicates) there is no variance to test against. The
 fold change is then the least-squares difference of log2 values, each with `PSEUDO_COUNT` added
 to its counts (to normalised counts for expression), and lfcSE, stat, pvalue and padj are NA.
@@ -352,20 +356,37 @@ def _odds_test(
     """Fold change of the odds, tested by beta-binomial likelihood ratio where there are degrees."""
     table = _empty_results(index)
     column = design.matrix.shape[1] - 1
+    failures = totals - successes
+    alike = (successes.sum(axis=1) == 0) | (failures.sum(axis=1) == 0)
     if not design.residual_degrees:
-        log_odds = np.log2((successes + PSEUDO_COUNT) / (totals - successes + PSEUDO_COUNT))
+        log_odds = np.log2((successes + PSEUDO_COUNT) / (failures + PSEUDO_COUNT))
         change = _least_squares(log_odds - offset / np.log(2), design)
-        table["log2FoldChange"] = np.where((totals > 0).all(axis=1), change, np.nan)
+        table["log2FoldChange"] = np.where((totals > 0).all(axis=1) & ~alike, change, np.nan)
         return table
     test = betabinomial.likelihood_ratio_test(
         successes, totals, design.matrix.to_numpy(), column, offset
     )
-    table["log2FoldChange"] = test.log2FoldChange
-    table["lfcSE"] = test.lfcSE
-    table["stat"] = test.stat
-    table["pvalue"] = test.pvalue
-    table["padj"] = adjust(test.pvalue)
+    pooled, bounded = _pooled_change(successes, failures * np.exp(offset), design)
+    known = ~alike & ~np.isnan(test.log2FoldChange)
+    change = np.where(bounded, test.log2FoldChange, pooled)
+    table["log2FoldChange"] = np.where(known, change, np.nan)
+    table["lfcSE"] = np.where(known & bounded, test.lfcSE, np.nan)
+    table["stat"] = np.where(alike, np.nan, test.stat)
+    table["pvalue"] = np.where(alike, np.nan, test.pvalue)
+    table["padj"] = adjust(table["pvalue"].to_numpy())
     return table
+
+
+def _pooled_change(
+    successes: NDArray[np.float64], expected: NDArray[np.float64], design: Design
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the log2 fold change of summed counts, and where both levels have both kinds."""
+    log_odds, bounded = [], np.ones(len(successes), dtype=bool)
+    for chosen in (design.test, ~design.test):
+        sums = successes[:, chosen].sum(axis=1), expected[:, chosen].sum(axis=1)
+        bounded &= (sums[0] > 0) & (sums[1] > 0)
+        log_odds.append(np.log2((sums[0] + PSEUDO_COUNT) / (sums[1] + PSEUDO_COUNT)))
+    return log_odds[0] - log_odds[1], bounded
 
 
 def _wald_test(
