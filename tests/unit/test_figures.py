@@ -171,11 +171,11 @@ def test_classes_follow_sign_and_threshold_and_missing_is_same():
     assert figures.classes(table, 0.05).tolist() == ["up", "down", "same", "same"]
 
 
-def test_circular_share_counts_a_back_splice_twice():
+def test_circular_share_is_that_of_the_ratio_table():
     back_splices = pd.DataFrame({"a": [3, 0], "b": [1, 0]}, index=["x", "y"])
     linear = pd.DataFrame({"a": [5, 0], "b": [3, 0]}, index=["x", "y"])
     table = figures.circular_share(back_splices, linear)
-    assert table.loc["x", "share"] == pytest.approx(8 / 16)
+    assert table.loc["x", "share"] == pytest.approx(4 / 12)
     assert np.isnan(table.loc["y", "share"])
 
 

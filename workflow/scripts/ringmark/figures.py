@@ -545,10 +545,10 @@ def circle_exons(circles: pd.DataFrame) -> Figure | None:
 
 
 def circular_share(back_splices: pd.DataFrame, linear: pd.DataFrame) -> pd.DataFrame:
-    """Return the circular share 2B / (2B + L) of each circle over all the given libraries.
+    """Return the circular share B / (B + L) of each circle over all the given libraries.
 
-    A back-splice is one junction, the linear count a mean of two ends, hence the factor two
-    (Zhang 2020, CIRIquant).
+    As the linear count is the mean of both ends, this is the share 2B / (2B + F) of CIRIquant
+    (Zhang 2020), of which F is the sum of the ends.
 
     Returns
     -------
@@ -558,8 +558,8 @@ def circular_share(back_splices: pd.DataFrame, linear: pd.DataFrame) -> pd.DataF
     shared = [name for name in back_splices.columns if name in linear.columns]
     circular = back_splices[shared].sum(axis=1).astype(float)
     spliced = linear[shared].sum(axis=1).reindex(circular.index).fillna(0).astype(float)
-    total = 2 * circular + spliced
-    share = (2 * circular / total).where(total > 0)
+    total = circular + spliced
+    share = (circular / total).where(total > 0)
     return pd.DataFrame({"back_splices": circular, "linear": spliced, "share": share})
 
 
@@ -655,8 +655,8 @@ def drach_distance(peaks: pd.DataFrame) -> Figure | None:
         return None
     canvas, axes = _canvas(2.8)
     axes.hist(
-        np.clip(values, -105, 105),
-        bins=list(range(-105, 106, 10)),
+        np.clip(values, 0, 104),
+        bins=list(range(0, 106, 5)),
         color=BLUE,
         edgecolor=PAPER,
         linewidth=0.5,
@@ -665,7 +665,7 @@ def drach_distance(peaks: pd.DataFrame) -> Figure | None:
     axes.set_ylabel("Peaks")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.grid(axis="y")
-    near = float((np.abs(values) <= 25).mean())
+    near = float((values <= 25).mean())
     alt = (
         f"Distance from summit to nearest DRACH of {len(values):,} peaks: {near:.0%} within 25 nt."
     )

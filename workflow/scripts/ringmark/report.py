@@ -818,7 +818,8 @@ def _differential_part(evidence: Evidence, kind: Kind, reviewed: frozenset[str])
     name = kind.key.replace("_", "-")
     comparison = Comparison(name, kind.features, kind.measure, evidence.alpha, reviewed)
     drawn = [figures.volcano(table, comparison), figures.ma_plot(table, comparison)]
-    hidden = ("lfcSE", "stat") if kind.key == "genes" else ("gene_id", "lfcSE", "stat")
+    # the id of a gene is its gene_id
+    hidden = ("gene_id", "lfcSE", "stat")
     view = table_view(evidence, kind.key, f"{kind.title}, by p-value", rank(table), hidden)
     return Part(
         kind.title, [sentence], None, _illustrations(evidence, drawn), [view], anchor=anchor
