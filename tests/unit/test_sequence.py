@@ -2,7 +2,12 @@
 
 import pytest
 
-from ringmark.sequence import drach_positions, junction_shifts, reverse_complement
+from ringmark.sequence import (
+    INTRON_SIGNALS,
+    drach_positions,
+    junction_shifts,
+    reverse_complement,
+)
 
 
 @pytest.mark.parametrize(
@@ -11,6 +16,17 @@ from ringmark.sequence import drach_positions, junction_shifts, reverse_compleme
 )
 def test_reverse_complement(sequence, expected):
     assert reverse_complement(sequence) == expected
+
+
+def test_introns_are_told_on_both_strands():
+    assert INTRON_SIGNALS == {
+        ("GT", "AG"): ("+", "GT/AG"),
+        ("CT", "AC"): ("-", "GT/AG"),
+        ("GC", "AG"): ("+", "GC/AG"),
+        ("CT", "GC"): ("-", "GC/AG"),
+        ("AT", "AC"): ("+", "AT/AC"),
+        ("GT", "AT"): ("-", "AT/AC"),
+    }
 
 
 @pytest.mark.parametrize(

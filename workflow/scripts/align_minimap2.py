@@ -52,7 +52,7 @@ from ringmark.alignments import (
     sort_and_index,
 )
 from ringmark.errors import InputError, program
-from ringmark.sequence import reverse_complement
+from ringmark.sequence import INTRON_SIGNALS, reverse_complement
 
 if TYPE_CHECKING:
     import mappy
@@ -65,15 +65,6 @@ UNPAIRED_PENALTY = 10
 TIE = 1
 NEW_BASES = 10
 OVERHANG, UNSIGNALLED_OVERHANG = 5, 12
-
-_SIGNALS = {
-    ("GT", "AG"): "+",
-    ("GC", "AG"): "+",
-    ("AT", "AC"): "+",
-    ("CT", "AC"): "-",
-    ("CT", "GC"): "-",
-    ("GT", "AT"): "-",
-}
 
 #: A read: name, sequence, qualities.
 Read = tuple[str, str, str]
@@ -121,7 +112,8 @@ def splice_strand(fetch: Fetch, chrom: str, intron: tuple[int, int]) -> str | No
     start, end = intron
     if end - start < 4:
         return None
-    return _SIGNALS.get((fetch(chrom, start, start + 2), fetch(chrom, end - 2, end)))
+    ends = fetch(chrom, start, start + 2), fetch(chrom, end - 2, end)
+    return INTRON_SIGNALS[ends][0] if ends in INTRON_SIGNALS else None
 
 
 def rna_strand(fetch: Fetch, chrom: str, introns: Iterable[tuple[int, int]]) -> str | None:

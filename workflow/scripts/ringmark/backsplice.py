@@ -50,6 +50,7 @@ from ringmark.alignments import (
     query_span,
 )
 from ringmark.annotation import Annotation, Gene
+from ringmark.sequence import INTRON_SIGNALS
 from ringmark.tables import INTEGER, STRING, Table
 
 #: Evidence for back-splice junctions in one library, one row a junction.
@@ -208,18 +209,8 @@ def splice_motif(before: str, after: str) -> tuple[str, str]:
     tuple of str
         ``("+", "GT/AG")`` and the like, or ``(".", "none")``.
     """
-    return _MOTIFS.get(before + after, (".", "none"))
-
-
-#: Flanking bases (before the start + after the end) to strand and motif.
-_MOTIFS = {
-    "AGGT": ("+", "GT/AG"),
-    "AGGC": ("+", "GC/AG"),
-    "ACAT": ("+", "AT/AC"),
-    "ACCT": ("-", "GT/AG"),
-    "GCCT": ("-", "GC/AG"),
-    "ATGT": ("-", "AT/AC"),
-}
+    # what follows a circle is where an intron begins, what precedes it where one ends
+    return INTRON_SIGNALS.get((after, before), (".", "none"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,19 @@ def reverse_complement(sequence: str) -> str:
     return sequence.translate(_COMPLEMENT)[::-1]
 
 
+#: First and last two bases of an intron on the forward strand to the strand of the RNA and its
+#: motif.
+INTRON_SIGNALS = {
+    ends: signal
+    for motif in SPLICE_MOTIFS
+    for donor, acceptor in (motif.split("/"),)
+    for ends, signal in (
+        ((donor, acceptor), ("+", motif)),
+        ((reverse_complement(acceptor), reverse_complement(donor)), ("-", motif)),
+    )
+}
+
+
 def drach_positions(sequence: str) -> npt.NDArray[np.int64]:
     """Return the 0-based positions of the adenosine of every DRACH motif in an RNA's sequence.
 
