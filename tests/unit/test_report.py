@@ -252,6 +252,18 @@ def test_sections_of_empty_tables_read_naturally():
     assert page.sentences[0] == "The study shows no circular RNAs and no m6A peaks."
 
 
+def test_the_contrast_is_told_in_full():
+    plain = Contrast("condition", "resistant", "sensitive")
+    told = report.contrast_sentences(plain, ["resistant", "sensitive"])
+    assert told.startswith("Every fold change is resistant over sensitive (condition): ")
+    assert "adjusted" not in told and "not compared" not in told
+    told = report.contrast_sentences(plain, ["resistant", "naive", "sensitive"])
+    assert "Samples of naive are not compared" in told
+    other = Contrast("response", "PD", "CR", ("batch", "sex"))
+    told = report.contrast_sentences(other, ["resistant", "sensitive"])
+    assert "adjusted for batch, sex." in told and "not compared" not in told
+
+
 def test_libraries_without_reads_are_named():
     libraries = study.libraries()
     libraries.loc[1, ["reads", "aligned_fraction", "usable_fraction"]] = [0, np.nan, np.nan]

@@ -154,7 +154,7 @@ rule build_report:
         digest=digest_of(f"{SCRIPTS}/build_report.py"),
         title=config["report"]["title"],
         tables=options(REPORT_TABLES),
-        contrast=CONTRAST[:6],
+        contrast=CONTRAST,
         alpha=config["differential"]["fdr"],
     shell:
         r"""

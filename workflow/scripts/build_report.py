@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     add("--factor", default="condition", help="factor of the contrast")
     add("--test", help="level that is compared")
     add("--reference", help="level it is compared with")
+    add("--covariates", nargs="+", default=[], metavar="COLUMN", help="what was adjusted for")
     add("--alpha", type=float, default=0.05, help="threshold on adjusted p-values")
     add("--output", type=Path, required=True, metavar="HTML", help="the page")
     return result
@@ -138,7 +139,9 @@ def contrast(arguments: argparse.Namespace, conditions: Sequence[str]) -> Contra
             f"{arguments.libraries}: no library of condition {', '.join(unknown)}",
             f"the conditions are {', '.join(dict.fromkeys(conditions))}",
         )
-    return Contrast(arguments.factor, arguments.test, arguments.reference)
+    return Contrast(
+        arguments.factor, arguments.test, arguments.reference, tuple(arguments.covariates)
+    )
 
 
 def read_provenance(path: Path | None) -> dict[str, Any] | None:

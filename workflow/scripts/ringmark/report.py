@@ -590,6 +590,24 @@ def design_table(evidence: Evidence) -> StaticTable:
     return StaticTable("Samples and their libraries", header, sorted(rows, key=lambda r: r[0]))
 
 
+def contrast_sentences(contrast: Contrast, conditions: Sequence[str]) -> str:
+    """Say what is compared, what is adjusted for, and which conditions stand outside."""
+    levels = (contrast.test, contrast.reference)
+    text = (
+        f"Every fold change is {contrast.test} over {contrast.reference} ({contrast.factor}): "
+        f"positive means higher in the {contrast.test} samples."
+    )
+    if contrast.covariates:
+        text += f" Comparisons are adjusted for {', '.join(contrast.covariates)}."
+    outside = [name for name in conditions if name not in levels]
+    if contrast.factor == "condition" and outside:
+        text += (
+            f" Samples of {', '.join(outside)} are not compared; circles and peaks are found and "
+            "counted in them too."
+        )
+    return text
+
+
 def study_section(evidence: Evidence) -> Section:
     """Describe the libraries and their pairing."""
     sheet = evidence.libraries
@@ -603,11 +621,7 @@ def study_section(evidence: Evidence) -> Section:
     if not evidence.has_ip:
         paragraphs.append(NO_IP)
     if evidence.contrast:
-        factor = evidence.contrast.factor
-        paragraphs.append(
-            f"Every fold change is {evidence.contrast.test} over {evidence.contrast.reference} "
-            f"({factor}): positive means higher in the {evidence.contrast.test} samples."
-        )
+        paragraphs.append(contrast_sentences(evidence.contrast, list(samples.index)))
     hidden = ("layout", "read_length", "strandedness_declared")
     view = table_view(evidence, "libraries", "All libraries", sheet, hidden)
     parts = [Part(paragraphs=paragraphs, static=design_table(evidence)), Part(views=[view])]
