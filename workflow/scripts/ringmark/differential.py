@@ -50,13 +50,12 @@ from ringmark import betabinomial
 from ringmark.errors import InputError
 from ringmark.multiple_testing import adjust
 from ringmark.study import Library, Pair, Study
+from ringmark.tables import TEST_COLUMNS
 
 #: Added to a count before its logarithm where there are no replicates.
 PSEUDO_COUNT = 0.5
 #: Counted features from which on a trend of dispersion over mean is fitted.
 TREND_FEATURES = 30
-
-_TEST_COLUMNS = ("baseMean", "log2FoldChange", "lfcSE", "stat", "pvalue", "padj")
 
 
 @dataclass(frozen=True)
@@ -424,9 +423,9 @@ def _wald_test(
         contrast[-1] = 1
         statistics = DeseqStats(dataset, contrast=contrast, quiet=True, n_cpus=1)
         statistics.summary()
-    results = statistics.results_df[list(_TEST_COLUMNS)].to_numpy(dtype=float)
+    results = statistics.results_df[list(TEST_COLUMNS)].to_numpy(dtype=float)
     table.loc[:, :] = results
-    table.loc[~counted, list(_TEST_COLUMNS[1:])] = np.nan
+    table.loc[~counted, list(TEST_COLUMNS)[1:]] = np.nan
     return table, notes
 
 
@@ -454,7 +453,7 @@ def _fit_dispersions(dataset: object, counted: int) -> list[str]:
 
 
 def _empty_results(index: pd.Index) -> pd.DataFrame:
-    return pd.DataFrame(np.nan, index=index, columns=list(_TEST_COLUMNS), dtype=float)
+    return pd.DataFrame(np.nan, index=index, columns=list(TEST_COLUMNS), dtype=float)
 
 
 def _least_squares(values: NDArray[np.float64], design: Design) -> NDArray[np.float64]:

@@ -298,7 +298,8 @@ CIRCLE_M6A = Table(
     },
 )
 
-_TEST_COLUMNS = {
+#: What every comparison of two conditions gives, under the names of DESeq2.
+TEST_COLUMNS = {
     "baseMean": NUMBER,
     "log2FoldChange": NUMBER,
     "lfcSE": NUMBER,
@@ -308,14 +309,14 @@ _TEST_COLUMNS = {
 }
 _FEATURE_COLUMNS = {"id": STRING, "gene_id": STRING, "gene_name": STRING}
 
-DIFFERENTIAL = Table("differential", {**_FEATURE_COLUMNS, **_TEST_COLUMNS})
+DIFFERENTIAL = Table("differential", {**_FEATURE_COLUMNS, **TEST_COLUMNS})
 CIRCLE_RATIO = Table(
     "circular-to-linear ratio",
     {
         **_FEATURE_COLUMNS,
         "ratio_test": NUMBER,
         "ratio_reference": NUMBER,
-        **_TEST_COLUMNS,
+        **TEST_COLUMNS,
     },
 )
 
