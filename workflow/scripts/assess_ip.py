@@ -33,6 +33,12 @@ in genes).
 `ENOUGH_PEAKS` own peaks, or no replicate with which it shares `GOOD_JACCARD`. Else ``good``.
 
 The random places are drawn from a fixed seed.
+
+References
+----------
+Dominissini et al. 2012, Nature 485:201, and Meyer et al. 2012, Cell 149:1635 (the motif, and m6A
+near stop codons); McIntyre et al. 2020, Scientific Reports 10:6590 (how few peaks replicates and
+studies share).
 """
 
 from __future__ import annotations
