@@ -26,12 +26,15 @@ if ALIGNER == "star":
             runtime=180,
         params:
             digest=digest_of(f"{SCRIPTS}/index_star.py"),
+            # STAR counts what it stores, not what it is
+            memory=lambda wildcards, resources: resources.mem_mb * 9 // 10,
         shell:
             r"""
             python {input.script:q} \
                 --fasta {input.genome:q} \
                 --gtf {input.annotation:q} \
                 --output {output.index:q} \
+                --memory {params.memory} \
                 --threads {threads} \
                 2>{log:q}
             """

@@ -491,7 +491,9 @@ def align(
     unsorted = output.with_name(f".{output.name}.unsorted.bam")
     mapper = Mapper(aligner, settings, library)
     try:
-        with pysam.AlignmentFile(str(unsorted), "wbu", header=header) as bam:
+        with pysam.AlignmentFile(
+            str(unsorted), "wb", header=header, format_options=["level=1"]
+        ) as bam:
             for lines in map_all(mapper, read_fragments(fastq_1, fastq_2), threads):
                 for line in lines:
                     bam.write(pysam.AlignedSegment.fromstring(line, header))

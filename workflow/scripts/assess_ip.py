@@ -294,7 +294,7 @@ def verdict(
     if turned:
         failed.append("the input stands out of the IP and not the other way: are they swapped?")
     if own < ENOUGH_PEAKS:
-        weak.append(f"{own or 'no'} peaks in this pair alone")
+        weak.append(f"{own or 'no'} peak{'s' * (own != 1)} in this pair alone")
     if not enrichment >= FAILED_ENRICHMENT:
         failed.append(
             "the study has no peak"

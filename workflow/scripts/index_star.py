@@ -67,9 +67,15 @@ def bin_bits(length: int, contigs: int, read_length: int) -> int:
 
 
 def index_command(
-    fasta: Path, gtf: Path, folder: Path, lengths: Sequence[int], read_length: int, threads: int
+    fasta: Path,
+    gtf: Path,
+    folder: Path,
+    lengths: Sequence[int],
+    read_length: int,
+    memory: int,
+    threads: int,
 ) -> list[str]:
-    """Return the call of STAR that writes the index to ``folder``."""
+    """Return the call of STAR that writes the index to ``folder`` in ``memory`` megabytes."""
     return [
         "STAR", "--runMode", "genomeGenerate",
         "--runThreadN", str(threads),
@@ -79,12 +85,15 @@ def index_command(
         "--sjdbOverhang", str(read_length - 1),
         "--genomeSAindexNbases", str(index_word(sum(lengths))),
         "--genomeChrBinNbits", str(bin_bits(sum(lengths), len(lengths), read_length)),
+        "--limitGenomeGenerateRAM", str(memory * 1_000_000),
         "--outTmpDir", str(folder / "temporary"),
         "--outFileNamePrefix", f"{folder}/",
     ]  # fmt: skip
 
 
-def build_index(fasta: Path, gtf: Path, output: Path, read_length: int, threads: int) -> None:
+def build_index(
+    fasta: Path, gtf: Path, output: Path, read_length: int, memory: int, threads: int
+) -> None:
     """Write the index to the folder ``output``, whole or not at all.
 
     Raises
@@ -100,7 +109,7 @@ def build_index(fasta: Path, gtf: Path, output: Path, read_length: int, threads:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        command = index_command(fasta, gtf, folder, lengths, read_length, threads)
+        command = index_command(fasta, gtf, folder, lengths, read_length, memory, threads)
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode:
             raise InputError(
@@ -129,6 +138,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--read-length", type=int, default=101, help="longest usual read, for the junctions"
     )
+    result.add_argument(
+        "--memory", type=int, default=31_000, help="megabytes STAR may use (default %(default)s)"
+    )
     result.add_argument("--threads", type=int, default=1)
     return result
 
@@ -138,7 +150,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Build the index."""
     arguments = parser().parse_args(argv)
     build_index(
-        arguments.fasta, arguments.gtf, arguments.output, arguments.read_length, arguments.threads
+        arguments.fasta,
+        arguments.gtf,
+        arguments.output,
+        arguments.read_length,
+        arguments.memory,
+        arguments.threads,
     )
 
 

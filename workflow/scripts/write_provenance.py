@@ -42,7 +42,6 @@ PACKAGES = (
     "scipy",
     "snakemake",
     "snakemake-executor-plugin-slurm",
-    "statsmodels",
 )
 
 
