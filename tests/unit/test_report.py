@@ -296,3 +296,11 @@ def test_reviewed_features_are_split():
     overlap = pd.DataFrame({"matched_feature": ["a, b", None, "c;d"]})
     assert report.reviewed_features(overlap) == {"a", "b", "c", "d"}
     assert report.reviewed_features(None) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("change", "padj", "written"),
+    [(-1.5, 0.001, "−1.50 (0.001)"), (2.0, None, "+2.00 (NA)"), (None, None, "NA")],
+)
+def test_a_change_is_written_with_its_p_value(change, padj, written):
+    assert report.change_and_probability(change, padj) == written

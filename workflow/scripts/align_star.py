@@ -241,9 +241,7 @@ def _write_repaired(
     contigs = list(zip(raw.references, raw.lengths, strict=True))
     version = str(raw.header.to_dict()["PG"][0]["VN"])
     header = pysam.AlignmentHeader.from_dict(bam_header(contigs, library, sample, "STAR", version))
-    with pysam.AlignmentFile(
-        str(unsorted), "wb", header=header, format_options=["level=1"]
-    ) as bam:
+    with pysam.AlignmentFile(str(unsorted), "wb", header=header, format_options=["level=1"]) as bam:
         for records in fragments(raw.fetch(until_eof=True)):
             for read in repaired(records, library, header, maximum_intron):
                 bam.write(read)

@@ -331,6 +331,11 @@ def probability(value: float | None) -> str:
     return "NA" if pd.isna(value) else f"{value:.2g}".replace("-", "−")
 
 
+def change_and_probability(change: float | None, padj: float | None) -> str:
+    """Write a fold change with its p-value in brackets; ``NA`` where there is no fold change."""
+    return "NA" if pd.isna(change) else f"{signed(change)} ({probability(padj)})"
+
+
 def word(value: object, missing: str = "–") -> str:
     """Write any cell of a table."""
     return missing if pd.isna(value) else str(value)
@@ -1025,11 +1030,11 @@ def _circle_row(
     if known is not None and row.id in known.index:
         kind = word(known.loc[row.id, "type"]).replace("_", "-")
         reads = f"{known.loc[row.id, 'reads']:,}"
-    change = f"{signed(row.log2FoldChange)} ({probability(row.padj)})"
+    change = change_and_probability(row.log2FoldChange, row.padj)
     ratio = "–"
     if odds is not None and row.id in odds.index:
         found = odds.loc[row.id]
-        ratio = f"{signed(found['log2FoldChange'])} ({probability(found['padj'])})"
+        ratio = change_and_probability(found["log2FoldChange"], found["padj"])
     return [
         "\n".join(filter(None, (word(row.gene_name, ""), row.id))),
         kind,
@@ -1099,7 +1104,7 @@ def _claim_row(group: pd.DataFrame, most: int = 3) -> list[str]:
         word(row["entity"]),
         word(row["comparison"]).replace("_", " "),
         {1: "up", -1: "down"}.get(_sign(row["expected_sign"]), "–"),
-        f"{signed(row['log2FoldChange'])} ({probability(row['padj'])})",
+        change_and_probability(row["log2FoldChange"], row["padj"]),
         where,
     ]
 
