@@ -435,3 +435,29 @@ def test_paths_start_at_the_working_folder(tmp_path, config, capsys, monkeypatch
     assert "samples.tsv: no such samples sheet" in capsys.readouterr().err
     assert check_study.main([*call, "gone"]) == 1
     assert "gone: no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("aligner", "head", "size", "refused"),
+    [
+        ("minimap2", b">a", 2_000_000_000, True),
+        ("minimap2", b">a", 900_000_000, False),
+        ("minimap2", b"\x1f\x8b", 300_000_000, True),
+        ("minimap2", b"\x1f\x8b", 200_000_000, False),
+        ("star", b">a", 2_000_000_000, False),
+    ],
+)
+def test_minimap2_is_refused_for_large_genomes(tmp_path, aligner, head, size, refused):
+    path = tmp_path / "genome.fa"
+    with path.open("wb") as handle:
+        handle.write(head)
+        handle.truncate(size)
+    if not refused:
+        check_study.check_genome_size(str(path), aligner)
+        return
+    with pytest.raises(InputError, match=r"too large for alignment\.aligner"):
+        check_study.check_genome_size(str(path), aligner)
+
+
+def test_a_genome_at_a_url_has_no_size_yet():
+    check_study.check_genome_size("https://example.org/genome.fa", "minimap2")

@@ -5,6 +5,12 @@ each library (reads, aligned share, strandedness by the reads) and results/track
 cannot tell which aligner ran; ringmark/alignments.py states the contract.
 """
 
+TRACKS = [
+    f"results/tracks/{library}.{strand}.bw"
+    for library in LIBRARIES
+    for strand in ("plus", "minus")
+]
+
 if ALIGNER == "star":
 
     rule index_star:

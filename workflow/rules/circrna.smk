@@ -4,6 +4,17 @@ Needs BAM files and the reference; makes results/circrna/: the list of circles w
 and host gene, back-splice and linear counts, BED12, sequences and a log of what each filter removed.
 """
 
+CIRCLE_FILES = [
+    f"results/circrna/{name}"
+    for name in (
+        "circles.tsv",
+        "bsj_counts.tsv",
+        "linear_counts.tsv",
+        "circles.bed",
+        "circles.fa",
+    )
+]
+
 
 rule find_back_splices:
     input:

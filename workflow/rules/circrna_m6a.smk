@@ -4,6 +4,8 @@ Needs the list of circles, the peaks and the background ratio of each pair; make
 results/circrna_m6a/circles.tsv with the evidence of every circle in tiers.
 """
 
+CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS else []
+
 
 rule enrich_circles:
     input:

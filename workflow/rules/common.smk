@@ -3,6 +3,7 @@
 Needs the configuration; makes no file. A mistake of the user ends the run here, before any job.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ except InputError as error:
 
 COMMIT = check_study.commit_of(workflow.basedir)
 LIBRARIES = {library.name: library for library in STUDY.libraries}
+# without immunoprecipitated libraries the m6A stages have nothing to do
 IPS = [library.name for library in STUDY.ips]
 IN_PAIRS = list(
     dict.fromkeys(lib.name for pair in STUDY.pairs for lib in (pair.ip, pair.input))
@@ -68,52 +70,6 @@ PAIR_OPTIONS = [
     for pair in STUDY.pairs
     for part in ("--pair", pair.ip.name, pair.input.name, pair.sample, pair.condition)
 ]
-
-CIRCLE_FILES = [
-    f"results/circrna/{name}"
-    for name in (
-        "circles.tsv",
-        "bsj_counts.tsv",
-        "linear_counts.tsv",
-        "circles.bed",
-        "circles.fa",
-    )
-]
-TRACKS = [
-    f"results/tracks/{library}.{strand}.bw"
-    for library in LIBRARIES
-    for strand in ("plus", "minus")
-]
-# a study without immunoprecipitated libraries has no peaks, and no change of methylation either;
-# neither has one whose IPs are all of one level of the contrast
-PEAK_FILES = [
-    f"results/m6a/{name}"
-    for name in (
-        "peaks.tsv",
-        "peaks.bed",
-        "ip_counts.tsv",
-        "input_counts.tsv",
-        "quality.tsv",
-    )
-    if IPS
-]
-CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS else []
-IP_LEVELS = set(STUDY.design(STUDY.ips)[STUDY.contrast.factor])
-DIFFERENTIAL_TABLES = {
-    name: f"results/differential/{name}.tsv"
-    for name in (
-        "genes",
-        "circles",
-        "circle_ratio",
-        "methylation",
-        "circle_methylation",
-    )
-    if "methylation" not in name or len(IP_LEVELS) == 2
-}
-REGULATOR_TABLES = {
-    name: f"results/regulators/{name}.tsv" for name in ("overlap", "enrichment", "axes")
-}
-
 
 if workflow.is_main_process:
     folder_lock.remove_stale_locks()

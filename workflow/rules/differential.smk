@@ -4,6 +4,20 @@ Needs the count matrices of the earlier stages; makes one table a question in re
 Without replicates the tables hold fold changes and no p-values.
 """
 
+# methylation can be compared where both levels of the contrast have immunoprecipitated libraries
+IP_LEVELS = set(STUDY.design(STUDY.ips)[STUDY.contrast.factor])
+DIFFERENTIAL_TABLES = {
+    name: f"results/differential/{name}.tsv"
+    for name in (
+        "genes",
+        "circles",
+        "circle_ratio",
+        "methylation",
+        "circle_methylation",
+    )
+    if "methylation" not in name or len(IP_LEVELS) == 2
+}
+
 
 rule compare_genes:
     input:

@@ -5,6 +5,18 @@ fragments in every library, the background ratio of each pair and its quality wi
 without immunoprecipitated libraries makes none of it.
 """
 
+PEAK_FILES = [
+    f"results/m6a/{name}"
+    for name in (
+        "peaks.tsv",
+        "peaks.bed",
+        "ip_counts.tsv",
+        "input_counts.tsv",
+        "quality.tsv",
+    )
+    if IPS
+]
+
 # the coverage of all libraries is in memory at once: about 1 GB each of a full human annotation
 MEMORY_OF_PAIRS = 3000 + 1200 * len(IN_PAIRS)
 

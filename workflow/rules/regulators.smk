@@ -4,6 +4,10 @@ Needs the differential tables and resources/reviewed_regulators/; makes results/
 a claim and comparison, sets of regulators, and chains of them.
 """
 
+REGULATOR_TABLES = {
+    name: f"results/regulators/{name}.tsv" for name in ("overlap", "enrichment", "axes")
+}
+
 REVIEWED = f"{workflow.basedir}/resources/reviewed_regulators"
 # option of overlap_regulators.py to the table it reads
 REGULATOR_EVIDENCE = {

@@ -35,6 +35,8 @@ SCHEMAS = Path(__file__).parent.parent / "schemas"
 SMALL_FASTA = 200_000_000
 #: The longest intron that minimap2's spliced presets are made for.
 MINIMAP2_MAX_INTRON = 200_000
+#: Bytes of a plain FASTA above which minimap2's index of every 11-mer would take 45 GB or more.
+MINIMAP2_MAX_FASTA = 1_000_000_000
 #: What a value of each type of the configuration's schema is, and how it is written.
 _TYPES = {
     "string": "text; put it in quotes",
@@ -263,6 +265,28 @@ def check_reference(fasta: str, gtf: str) -> None:
         raise InputError.together(errors)
 
 
+def check_genome_size(fasta: str, aligner: str) -> None:
+    """Check that minimap2 is not asked to index a large genome in short words.
+
+    Raises
+    ------
+    InputError
+        If a local FASTA is too large; a gzipped one is taken to hold four times its size.
+    """
+    path = Path(fasta)
+    if aligner != "minimap2" or is_url(fasta) or not path.is_file():
+        return
+    with path.open("rb") as handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+    size = path.stat().st_size * (4 if packed else 1)
+    if size > MINIMAP2_MAX_FASTA:
+        raise InputError(
+            f"reference.fasta: {path}: a genome of about {size / 1e6:,.0f} Mb is too large for "
+            "alignment.aligner 'minimap2', whose index would take some 45 bytes a base",
+            "set alignment.aligner: star",
+        )
+
+
 def _caught(check: Callable[[], None]) -> list[InputError]:
     """Run a check and return its error, or none."""
     try:
@@ -357,6 +381,9 @@ def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[s
     if read_files and "reference" in sound:
         places = sound["reference"]
         errors += _caught(lambda: check_reference(places["fasta"], places["gtf"]))
+        if "alignment" in sound:
+            aligner = sound["alignment"]["aligner"]
+            errors += _caught(lambda: check_genome_size(places["fasta"], aligner))
     if errors or contrast is None:
         raise InputError.together(errors)
     return sound, read_study(sound["samples"], contrast)
