@@ -54,6 +54,7 @@ def tiny_study(
     folder: Path,
     libraries: Iterable[str] | None = None,
     single_end: Iterable[str] = (),
+    conditions: Mapping[str, str] | None = None,
     config: Mapping[str, object] | None = None,
 ) -> Path:
     """Make a study folder from the tiny study.
@@ -66,6 +67,8 @@ def tiny_study(
         The libraries to keep; ``None`` for all.
     single_end
         Libraries of which only the first mates are kept.
+    conditions
+        New names of conditions, also in the contrast.
     config
         Sections to put over those of the tiny study's configuration.
     """
@@ -79,10 +82,14 @@ def tiny_study(
         if libraries is None or values["library"] in set(libraries):
             if values["library"] in set(single_end):
                 values["fastq_2"] = ""
+            values["condition"] = (conditions or {}).get(values["condition"], values["condition"])
             kept.append("\t".join(values[name] for name in columns))
     (folder / "samples.tsv").write_text("\n".join([header, *kept]) + "\n")
     settings = yaml.safe_load((TINY / "config.yaml").read_text())
     settings["reference"] = {"fasta": str(TINY / "genome.fa"), "gtf": str(TINY / "genes.gtf")}
+    for level in ("test", "reference"):
+        name = settings["contrast"][level]
+        settings["contrast"][level] = (conditions or {}).get(name, name)
     write_config(folder, settings | dict(config or {}))
     return folder
 

@@ -184,9 +184,9 @@ def test_rows_that_are_right(change):
     [
         ({"library": None}, "library has no value; fill it"),
         ({"assay": "Input"}, "assay 'Input' is not valid; write 'input'"),
-        ({"condition": "drug+"}, "condition 'drug+' is not valid; use letters"),
+        ({"condition": "drug, washed"}, "condition 'drug, washed' is not valid; use any words"),
         ({"condition": "pooled"}, "condition 'pooled' is not valid; choose another word"),
-        ({"sample": ".hidden"}, "sample '.hidden' is not valid; use letters"),
+        ({"sample": "-hidden"}, "sample '-hidden' is not valid; use any words"),
         ({"fastq_1": None}, "neither fastq_1 nor accession has a value"),
         ({"accession": "SRR1234567"}, "both fastq_1 and accession 'SRR1234567' are given"),
         ({"fastq_1": "{x}.fq"}, "fastq_1 '{x}.fq' is not valid; give a path without braces"),

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.end_to_end
 
 SAMPLES = [f"{condition}_{number}" for condition in ("resistant", "sensitive") for number in (1, 2)]
 INPUTS = [f"{sample}_input" for sample in SAMPLES]
+#: A condition may have any name.
+WORDS = {"resistant": "Tamoxifen-resistant (1 µM)", "sensitive": "it's parental"}
 IPS = [f"{sample}_ip" for sample in SAMPLES]
 
 
@@ -25,7 +27,7 @@ def page(results):
 
 @pytest.mark.xdist_group("no_ip")
 def test_plain_rna_seq(tmp_path):
-    results = ended(tmp_path, libraries=INPUTS)
+    results = ended(tmp_path, libraries=INPUTS, conditions=WORDS)
     assert not (results / "m6a").exists()
     assert not (results / "circrna_m6a").exists()
     assert not (results / "differential/methylation.tsv").exists()
@@ -42,7 +44,9 @@ def test_one_library_a_condition(tmp_path):
         for condition in ("resistant", "sensitive")
         for assay in ("input", "ip")
     ]
-    results = ended(tmp_path, libraries=names)
+    results = ended(tmp_path, libraries=names, conditions=WORDS)
+    libraries = tables.LIBRARIES.read(results / "study/libraries.tsv")
+    assert set(libraries["condition"]) == set(WORDS.values())
     for name, table in (
         ("genes", tables.DIFFERENTIAL),
         ("circles", tables.DIFFERENTIAL),
