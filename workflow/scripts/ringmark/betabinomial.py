@@ -203,26 +203,6 @@ def fit(
     return Fit(beta, errors, log_likelihood)
 
 
-def common_dispersion(
-    successes: ArrayLike,
-    totals: ArrayLike,
-    design: ArrayLike,
-    offset: ArrayLike | None = None,
-) -> float:
-    """Return the one dispersion that fits all features best.
-
-    The maximum of the mean Cox-Reid adjusted profile likelihood over the `COMMON_FEATURES`
-    features with the most counts among those that have residual degrees of freedom.
-
-    Returns
-    -------
-    float
-        Intra-class correlation; NaN if no feature has residual degrees of freedom.
-    """
-    prior = estimate_prior(successes, totals, design, offset)
-    return float("nan") if prior is None else prior.common
-
-
 def estimate_prior(
     successes: ArrayLike,
     totals: ArrayLike,
