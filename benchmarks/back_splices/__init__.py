@@ -1,0 +1,1 @@
+"""The benchmark of the detection and counting of back-splice junctions."""
