@@ -104,7 +104,7 @@ def linear_boundaries(pool: Pool, circles: list[Circle]) -> tuple[list[IntArray]
     -------
     tuple of list
         For each circle the pool positions just behind a boundary at its acceptor, and at its
-        donor. The circle's own back-splice is left out.
+        donor. Back-splices, of other circles at the same end too, are left out.
     """
     edges = [edge for circle in circles for edge in (circle.start, circle.end)]
     places = np.array(edges, dtype=np.int64)
@@ -121,9 +121,9 @@ def linear_boundaries(pool: Pool, circles: list[Circle]) -> tuple[list[IntArray]
                     letters.boundaries(outer[side], forward, before=not before),
                 ]
             )
-            joined = pool.genome_positions[found - 1], pool.genome_positions[found]
-            own = (joined[0] == inner[1]) & (joined[1] == inner[0])
-            sides[side].append(np.unique(found[~own]))
+            left, right = pool.genome_positions[found - 1], pool.genome_positions[found]
+            onwards = left < right if forward else right < left
+            sides[side].append(np.unique(found[onwards]))
     return sides
 
 
