@@ -7,13 +7,14 @@ BIN = .venv/bin
 # snakefmt looks for shfmt on the path
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test lint benchmark lock clean
 
 help:
-	@echo "make demo   run the embedded study to a report"
-	@echo "make test   lint, type check and every test"
-	@echo "make lint   lint and type check alone"
-	@echo "make lock   renew requirements.lock"
+	@echo "make demo        run the embedded study to a report"
+	@echo "make test        lint, type check and every test"
+	@echo "make lint        lint and type check alone"
+	@echo "make benchmark   how well back-splices are found, on a simulated study (needs STAR)"
+	@echo "make lock        renew requirements.lock"
 
 # made whole or not at all, and again when the lock changes
 .venv/installed: requirements.lock
@@ -39,6 +40,9 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
+
+benchmark: .venv/installed
+	$(BIN)/python benchmarks/back_splices/run.py --variant main --cores $(CORES)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

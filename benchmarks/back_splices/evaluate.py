@@ -476,18 +476,31 @@ def judged(figures: Iterable[Figure], targets: Mapping[str, Target]) -> pd.DataF
     return FIGURES.frame(rows)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table of figures as Markdown, those with a target first."""
-    ordered = pd.concat([table[table["target"].notna()], table[table["target"].isna()]])
-    lines = [f"| {' | '.join(ordered.columns)} |", "|---" * len(ordered.columns) + "|"]
-    for row in ordered.itertuples(index=False):
-        cells = ["" if pd.isna(cell) else _text(cell) for cell in row]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _text(cell: object) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) and abs(cell) < 1000 else f"{cell}"
+def markdown_of(figures: pd.DataFrame) -> str:
+    """Return a table of figures (`FIGURES`) as Markdown, those with a target first."""
+    ordered = pd.concat([figures[figures["target"].notna()], figures[figures["target"].isna()]])
+    rows = [
+        [row.figure, row.subset, text_of(row.value), str(row.size), *_texts(row.target, row.met)]
+        for row in ordered.itertuples(index=False)
+    ]
+    return markdown(list(FIGURES.columns), rows)
+
+
+def text_of(value: float) -> str:
+    """Return a number as text: four digits, or whole if it is large; nothing for NaN."""
+    if pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _texts(*cells: object) -> list[str]:
+    return ["" if pd.isna(cell) else str(cell) for cell in cells]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -512,9 +525,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.output:
         FIGURES.write(table, options.output)
     if options.markdown:
-        write_text(markdown(table), options.markdown)
+        write_text(markdown_of(table), options.markdown)
     else:
-        print(markdown(table), end="")
+        print(markdown_of(table), end="")
 
 
 if __name__ == "__main__":
