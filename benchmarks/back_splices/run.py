@@ -262,9 +262,10 @@ def overview(results: pd.DataFrame) -> str:
     """Return the figures with targets as Markdown: a row a figure, a column a run.
 
     The target given is that of the main study with STAR; a value that misses the target of its
-    own run, which may be eased, is bold.
+    own run, which may be eased, is bold. Runs without targets of detection show their values.
     """
-    chosen = results[(results["subset"] == ALL) & results["target"].notna()]
+    shown = results["target"].notna() | results["figure"].isin(list(TARGETS))
+    chosen = results[(results["subset"] == ALL) & shown]
     keys = list(chosen[list(RUN_COLUMNS)].itertuples(index=False, name=None))
     missed = (chosen["met"].fillna("") == "no").tolist()
     texts = list(map(_cell, chosen["value"], missed))

@@ -277,6 +277,20 @@ def test_targets_by_variant_and_aligner(tmp_path):
     assert tolerance("single36", "minimap2") is None
 
 
+def test_runs_without_targets_of_detection_are_shown_and_not_judged(tmp_path):
+    figures = [Figure("recall_anchored_counted_2", 0.5, 4), Figure("high_per_million_pairs", 9, 4)]
+    rows = []
+    for name in ("main", "single36"):
+        parameters = VARIANTS[name].parameters(7)
+        case = benchmark.Case(name, VARIANTS[name], parameters, "star", tmp_path)
+        crossing = Figure("fragments_recovered_crossing", math.nan, 4)
+        rows.append(benchmark.table_of(case, [*figures, crossing]))
+    page = benchmark.overview(pd.concat(rows))
+    assert "| recall_anchored_counted_2 | >= 0.97 | **0.5** | 0.5 |\n" in page
+    assert "| fragments_recovered_crossing | >= 0.88 |  |  |\n" in page
+    assert "high_per_million_pairs" not in page
+
+
 def test_growth_with_the_reads(tmp_path):
     values = {1: (10.0, 100.0), 8: (60.0, 130.0)}
     rows = []
