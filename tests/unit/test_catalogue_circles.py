@@ -18,10 +18,10 @@ from toy_circles import (
     write_candidates,
 )
 
-from catalogue_circles import bed_line, filter_log, flanking_motif, linear_counts, main
+from catalogue_circles import EVIDENCE, bed_line, filter_log, flanking_motif, linear_counts, main
 from ringmark.backsplice import Junction
 from ringmark.circle_counts import CIRCLE_COUNTS
-from ringmark.circles import build_circle, circle_id
+from ringmark.circles import LOW_CONFIDENCE, build_circle, circle_id
 from ringmark.sequence import reverse_complement
 from ringmark.tables import CIRCLES, FILTERS, read_matrix
 
@@ -30,9 +30,10 @@ MINUS = Junction("m", 1800, 2700, "-", "GT/AG", 2)
 LARIAT = Junction("p", 2700, 3275, "+", "lariat", 1)
 ANTISENSE = Junction("m", 1850, 2650, "+", "GT/AG", 0)
 
-#: back_splice, linear_start, linear_end, distinct_positions, spliced and retained introns.
-Counts = tuple[int, int, int, int, str, str]
-NONE: Counts = (0, 0, 0, 0, "", "")
+#: back_splice, linear_start, linear_end, distinct_positions, shared_fragments, spliced and retained
+#: introns.
+Counts = tuple[int, int, int, int, int, str, str]
+NONE: Counts = (0, 0, 0, 0, 0, "", "")
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ def run(
             "--linear-counts", str(out / "linear_counts.tsv"),
             "--bed", str(out / "circles.bed"),
             "--fasta", str(out / "circles.fa"),
+            "--evidence", str(out / "evidence.tsv"),
             "--filter-log", str(out / "filters.tsv"),
             *options,
         ]
@@ -113,8 +115,8 @@ def bed(tmp_path: Path) -> list[list[str]]:
 def test_table_and_matrices(world: World, tmp_path: Path) -> None:
     junctions = [MINUS, PLUS, LARIAT]
     libraries: dict[str, Sequence[Counts]] = {
-        "one": [(3, 4, 5, 2, "", ""), NONE, (4, 1, 0, 4, "", "")],
-        "two": [(2, 1, 1, 1, "", ""), (2, 7, 8, 2, "", ""), (6, 0, 0, 4, "", "")],
+        "one": [(3, 4, 5, 2, 0, "", ""), NONE, (4, 1, 0, 4, 0, "", "")],
+        "two": [(2, 1, 1, 1, 0, "", ""), (2, 7, 8, 2, 0, "", ""), (6, 0, 0, 4, 0, "", "")],
     }
     assert run(world, tmp_path, junctions, libraries) == 0
     table = circles(tmp_path)
@@ -154,36 +156,57 @@ def test_linear_counts_are_rounded_half_up() -> None:
 @pytest.mark.parametrize(("least", "kept"), [(1, 3), (2, 2), (5, 1), (6, 0)])
 def test_fewest_reads(world: World, tmp_path: Path, least: int, kept: int) -> None:
     junctions = [MINUS, PLUS, LARIAT]
-    rows: Sequence[Counts] = [(5, 0, 0, 1, "", ""), (1, 0, 0, 1, "", ""), (2, 0, 0, 1, "", "")]
+    rows: Sequence[Counts] = [
+        (5, 0, 0, 1, 0, "", ""),
+        (1, 0, 0, 1, 0, "", ""),
+        (2, 0, 0, 1, 0, "", ""),
+    ]
     assert run(world, tmp_path, junctions, {"one": rows}, "--min-reads", str(least)) == 0
     assert len(circles(tmp_path)) == kept
-    log = FILTERS.read(tmp_path / "out" / "filters.tsv").to_dict("records")[-1]
-    assert (log["step"], log["removed"], log["kept"]) == ("circles", 3 - kept, kept)
+    log = FILTERS.read(tmp_path / "out" / "filters.tsv").set_index("step").loc["circles"]
+    assert (log["removed"], log["kept"]) == (3 - kept, kept)
     for name in ("bsj_counts.tsv", "linear_counts.tsv"):
         assert len(read_matrix(tmp_path / "out" / name)) == kept
     assert len(bed(tmp_path)) == len(fasta(tmp_path)) == kept
 
 
 def test_filter_logs_are_summed_in_their_order(world: World, tmp_path: Path) -> None:
-    rows: Sequence[Counts] = [(5, 0, 0, 1, "", "")]
+    rows: Sequence[Counts] = [(5, 0, 0, 1, 0, "", "")]
     assert run(world, tmp_path, [MINUS], {"one": rows, "two": rows, "three": rows}) == 0
     log = FILTERS.read(tmp_path / "out" / "filters.tsv")
     assert log["filter"].tolist()[:2] == ["filter 0", "filter 1"]
-    assert log[["removed", "kept"]].to_numpy().tolist() == [[9, 30], [6, 24], [0, 1]]
+    assert log[["removed", "kept"]].to_numpy().tolist()[:3] == [[9, 30], [6, 24], [0, 1]]
     assert log["kept"].tolist()[0] - log["removed"].tolist()[1] == log["kept"].tolist()[1]
 
 
-def test_filter_log_without_logs() -> None:
-    assert filter_log([], 4, 3)[["removed", "kept"]].to_numpy().tolist() == [[1, 3]]
+def test_filter_log_counts_the_reasons_for_low_confidence() -> None:
+    log = filter_log([], 9, ["", LOW_CONFIDENCE[0], LOW_CONFIDENCE[5], LOW_CONFIDENCE[5], ""])
+    assert log["filter"].tolist()[1:] == list(LOW_CONFIDENCE)
+    expected = [[4, 5], [1, 4], [0, 4], [0, 4], [0, 4], [0, 4], [2, 2]]
+    assert log[["removed", "kept"]].to_numpy().tolist() == expected
+
+
+def test_evidence_for_and_against_each_circle(world: World, tmp_path: Path) -> None:
+    rows: Sequence[Counts] = [
+        (9, 0, 0, 4, 2, "1950-2500:3,1950-3300:1,2700-3300:4", "2700-3300:1"),
+        (1, 0, 0, 1, 1, "", ""),
+    ]
+    assert run(world, tmp_path, [PLUS, MINUS], {"one": rows, "two": rows}) == 0
+    found = EVIDENCE.read(tmp_path / "out" / "evidence.tsv").set_index("circle")
+    assert found.fillna("NA").astype(str).to_numpy().tolist() == [
+        ["5", "0", "18", "8", "4", "1950-2500:6,2700-3300:8", "1950-3300:2", "2700-3300:2", "NA"],
+        ["5", "0", "2", "2", "2", "1950-2500:0", "NA", "NA", LOW_CONFIDENCE[3]],
+    ]
+    assert circles(tmp_path)["confidence"].tolist() == ["high", "low"]
 
 
 def test_bed12(world: World, tmp_path: Path) -> None:
     junctions = [MINUS, PLUS, LARIAT, ANTISENSE]
     rows: Sequence[Counts] = [
-        (5, 0, 0, 1, "", ""),
-        (2000, 0, 0, 1, "1950-2500:3", "2700-3300:4"),
-        (2, 0, 0, 1, "", ""),
-        (4, 0, 0, 1, "2000-2200:3", ""),
+        (5, 0, 0, 1, 0, "", ""),
+        (2000, 0, 0, 1, 0, "1950-2500:3", "2700-3300:4"),
+        (2, 0, 0, 1, 0, "", ""),
+        (4, 0, 0, 1, 0, "2000-2200:3", ""),
     ]
     assert run(world, tmp_path, junctions, {"one": rows}) == 0
     lines = bed(tmp_path)
@@ -210,7 +233,7 @@ def test_bed12(world: World, tmp_path: Path) -> None:
 
 
 def test_sequences_begin_at_the_acceptor(world: World, tmp_path: Path) -> None:
-    rows: Sequence[Counts] = [(5, 0, 0, 1, "", "")] * 3
+    rows: Sequence[Counts] = [(5, 0, 0, 1, 0, "", "")] * 3
     assert run(world, tmp_path, [MINUS, PLUS, LARIAT], {"one": rows}) == 0
     found = fasta(tmp_path)
     assert list(found) == list(circles(tmp_path).index)
@@ -224,7 +247,7 @@ def test_sequences_begin_at_the_acceptor(world: World, tmp_path: Path) -> None:
 
 def test_introns_of_all_libraries_are_joined(world: World, tmp_path: Path) -> None:
     """One fragment in each of two libraries shows the intron: together they are enough."""
-    one: Sequence[Counts] = [(3, 0, 0, 1, "", "1950-2500:1")]
+    one: Sequence[Counts] = [(3, 0, 0, 1, 0, "", "1950-2500:1")]
     assert run(world, tmp_path, [PLUS], {"a": one}) == 0
     assert circles(tmp_path)["type"].tolist() == ["exonic"]
     assert run(world, tmp_path, [PLUS], {"a": one, "b": one}) == 0
@@ -233,7 +256,7 @@ def test_introns_of_all_libraries_are_joined(world: World, tmp_path: Path) -> No
 
 
 def test_places_of_all_libraries_make_confidence(world: World, tmp_path: Path) -> None:
-    rows: Sequence[Counts] = [(2, 0, 0, 1, "", "")]
+    rows: Sequence[Counts] = [(2, 0, 0, 1, 0, "", "")]
     for count, expected in ((2, "low"), (3, "high")):
         libraries = {f"library{number}": rows for number in range(count)}
         assert run(world, tmp_path, [PLUS], libraries) == 0
@@ -298,6 +321,7 @@ def test_counts_of_another_kind(
             "--linear-counts", str(tmp_path / "out" / "linear.tsv"),
             "--bed", str(tmp_path / "out" / "circles.bed"),
             "--fasta", str(tmp_path / "out" / "circles.fa"),
+            "--evidence", str(tmp_path / "out" / "evidence.tsv"),
             "--filter-log", str(tmp_path / "out" / "filters.tsv"),
         ]
     )  # fmt: skip

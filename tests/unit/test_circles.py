@@ -19,12 +19,14 @@ from toy_circles import (
 
 from ringmark.backsplice import Junction
 from ringmark.circles import (
+    LOW_CONFIDENCE,
     Circle,
+    Support,
     build_circle,
     circle_id,
     has_clear_ends,
-    is_high_confidence,
     is_retained,
+    low_confidence_reason,
 )
 from ringmark.sequence import reverse_complement
 
@@ -171,29 +173,70 @@ def test_host_is_the_gene_that_shares_the_ends(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- confidence
 
+SIGNAL, SHARED, PLACES, FEW = LOW_CONFIDENCE[2:]
+
 
 @pytest.mark.parametrize(
-    ("motif", "annotated", "reads", "positions", "clear", "high"),
+    ("motif", "annotated", "reads", "positions", "shared", "reason"),
     [
-        ("GT/AG", 2, 5, 3, True, True),
-        ("none", 2, 5, 3, True, True),
-        ("GT/AG", 2, 4, 4, True, False),
-        ("GT/AG", 2, 50, 2, True, False),
-        ("GT/AG", 2, 50, 9, False, False),
-        ("GT/AG", 1, 9, 9, True, False),
-        ("GT/AG", 1, 10, 3, True, True),
-        ("GT/AG", 0, 10, 3, True, True),
-        ("GC/AG", 1, 99, 9, True, False),
-        ("AT/AC", 0, 99, 9, True, False),
-        ("lariat", 1, 10, 3, True, True),
-        ("lariat", 1, 9, 3, True, False),
+        ("GT/AG", 2, 5, 3, 2, ""),
+        ("none", 2, 5, 3, 0, ""),
+        ("GT/AG", 2, 4, 4, 0, FEW),
+        ("GT/AG", 2, 50, 2, 0, PLACES),
+        ("GT/AG", 2, 50, 9, 25, ""),
+        ("GT/AG", 2, 50, 9, 26, SHARED),
+        ("GT/AG", 1, 9, 9, 0, FEW),
+        ("GT/AG", 1, 10, 3, 0, ""),
+        ("GT/AG", 0, 10, 3, 0, ""),
+        ("GC/AG", 1, 99, 9, 0, SIGNAL),
+        ("AT/AC", 0, 99, 9, 0, SIGNAL),
+        ("lariat", 1, 10, 3, 0, ""),
+        ("lariat", 1, 9, 3, 0, FEW),
     ],
 )
 def test_confidence(
-    motif: str, annotated: int, reads: int, positions: int, clear: bool, high: bool
+    world: World,
+    motif: str,
+    annotated: int,
+    reads: int,
+    positions: int,
+    shared: int,
+    reason: str,
 ) -> None:
     junction = Junction("p", 1800, 2700, "+", motif, annotated)
-    assert is_high_confidence(junction, reads, positions, clear_ends=clear) is high
+    support = Support(reads, positions, shared)
+    circle = build(world, junction)
+    assert low_confidence_reason(circle, support, world.annotation, world.genome) == reason
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "strand", "reason"),
+    [
+        (1900, 2600, "+", "ends inside exons off splice sites"),
+        (1801, 2699, "+", "ends inside exons off splice sites"),
+        (1900, 2900, "+", ""),
+        (2100, 2600, "+", ""),
+        (1900, 2600, "-", ""),
+        (1801, 2700, "+", ""),
+    ],
+    ids=["inside", "by_a_base", "end_in_intron", "start_in_intron", "antisense", "one_splice_site"],
+)
+def test_junctions_of_template_switching(
+    world: World, start: int, end: int, strand: str, reason: str
+) -> None:
+    annotated = world.sites.annotated("p", start, end, strand)
+    circle = build(world, Junction("p", start, end, strand, "GT/AG", annotated))
+    support = Support(50, 20)
+    assert low_confidence_reason(circle, support, world.annotation, world.genome) == reason
+
+
+def test_unclear_ends_come_first(tmp_path: Path) -> None:
+    bases = put(toy_contig("+"), 3300, toy_contig("+")[1800:1830])
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
+    reason = low_confidence_reason(
+        build(world, PLUS), Support(2, 1), world.annotation, world.genome
+    )
+    assert reason == LOW_CONFIDENCE[0]
 
 
 @pytest.mark.parametrize("junction", [PLUS, MINUS])

@@ -8,7 +8,10 @@ import pytest
 from toy_circles import (
     EXONS,
     World,
+    mate,
     pair,
+    placements_of,
+    positions,
     single,
     toy_world,
     write_bam,
@@ -19,7 +22,8 @@ from toy_circles import (
 from count_circles import junctions_of, main
 from ringmark.alignments import Mate
 from ringmark.backsplice import JUNCTIONS, Junction
-from ringmark.circle_counts import CIRCLE_COUNTS
+from ringmark.circle_counts import CIRCLE_COUNTS, MATE_FILTER, READ_FILTERS
+from ringmark.tables import FILTERS
 
 CIRCLE = EXONS[1:3]
 PLUS = Junction("p", 1800, 2700, "+", "GT/AG", 2)
@@ -45,6 +49,7 @@ def run(
             *("--annotation", str(world.transcripts)),
             *("--summary", str(write_summary(tmp_path / "toy.tsv"))),
             *("--candidates", str(candidates)),
+            *("--filters", str(tmp_path / "filters.tsv")),
             *("--output", str(tmp_path / "counts.tsv")),
             *options,
         ]
@@ -62,9 +67,29 @@ def test_counts_in_the_order_of_the_candidates(world: World, tmp_path: Path) -> 
     assert run(world, tmp_path, reads, candidates) == 0
     table = CIRCLE_COUNTS.read(tmp_path / "counts.tsv")
     assert table.fillna("").to_numpy().tolist() == [
-        ["p:1800-2700:+", 1, 1, 1, 1, "1950-2500:1", ""],
-        ["p:2700-3275:+", 1, 0, 0, 1, "", ""],
+        ["p:1800-2700:+", 1, 1, 1, 1, 0, "1950-2500:1", ""],
+        # the read that leaves the exon before the lariat
+        ["p:2700-3275:+", 1, 1, 0, 1, 0, "", ""],
     ]
+
+
+def test_filter_log(world: World, tmp_path: Path) -> None:
+    last = ((4300, 4400),)
+    reads = {
+        "round": pair(world, "p", CIRCLE, 100, 270, 100, "+"),
+        "linear": pair(world, "p", EXONS, 500, 180, 100, "+", turns=1),
+        # the mate lies in the last exon
+        "astray": [
+            pair(world, "p", CIRCLE, 300, 100, 100, "+")[0],
+            mate(world.bases("p", last), placements_of("p", positions(last), "+")),
+        ],
+    }
+    candidates = write_candidates(tmp_path / "candidates.tsv", [PLUS])
+    assert run(world, tmp_path, reads, candidates) == 0
+    log = FILTERS.read(tmp_path / "filters.tsv")
+    assert log["filter"].tolist() == [*READ_FILTERS, MATE_FILTER]
+    assert log["removed"].tolist() == [0, 0, 0, 0, 1]
+    assert log["kept"].iloc[-1] == 1
 
 
 def test_anchor_option(world: World, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def write_candidates(path: Path, junctions: Sequence[Junction], reads: int = 5) 
                 "strand": item.strand,
                 "splice_motif": item.motif,
                 "split_reads": reads,
-                "clipped_reads": 0,
+                "realigned_reads": 0,
             }
             for item in junctions
         ],
@@ -260,7 +260,7 @@ def count(
     """Count junctions in a BAM."""
     circles = [build_circle(item, world.annotation, world.sites) for item in junctions]
     with pysam.AlignmentFile(str(bam)) as opened:
-        return count_circles(
+        counts = count_circles(
             opened,
             world.genome,
             world.annotation,
@@ -269,3 +269,4 @@ def count(
             strandedness,
             limits or Limits(),
         )
+    return counts.tallies

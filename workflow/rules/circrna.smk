@@ -1,7 +1,8 @@
 """Circular RNAs: one study-wide list of back-splice junctions, counted in every library.
 
 Needs BAM files and the reference; makes results/circrna/: the list of circles with confidence, type
-and host gene, back-splice and linear counts, BED12, sequences and a log of what each filter removed.
+and host gene, back-splice and linear counts, BED12, sequences, the evidence for each circle, and a
+log of what each filter removed.
 """
 
 CIRCLE_FILES = [
@@ -92,6 +93,7 @@ rule count_circles:
         candidates="results/circrna/candidates.tsv",
     output:
         counts="results/circrna/libraries/{library}.tsv",
+        filters="results/circrna/libraries/{library}.filters.tsv",
     log:
         "results/logs/circrna/count_circles/{library}.log",
     benchmark:
@@ -114,6 +116,7 @@ rule count_circles:
             --summary {input.summary:q} \
             --candidates {input.candidates:q} \
             --min-anchor {params.min_anchor} \
+            --filters {output.filters:q} \
             --output {output.counts:q} \
             2>{log:q}
         """
@@ -125,7 +128,9 @@ rule catalogue_circles:
         candidates="results/circrna/candidates.tsv",
         counts=collect("results/circrna/libraries/{library}.tsv", library=LIBRARIES),
         filters=collect(
-            "results/circrna/junctions/{library}.filters.tsv", library=LIBRARIES
+            "results/circrna/{step}/{library}.filters.tsv",
+            step=("junctions", "libraries"),
+            library=LIBRARIES,
         ),
         genome="results/reference/genome.fa",
         fai="results/reference/genome.fa.fai",
@@ -136,6 +141,7 @@ rule catalogue_circles:
         linear_counts="results/circrna/linear_counts.tsv",
         bed="results/circrna/circles.bed",
         fasta="results/circrna/circles.fa",
+        evidence="results/circrna/evidence.tsv",
         filters="results/circrna/filters.tsv",
     log:
         "results/logs/circrna/catalogue_circles.log",
@@ -164,6 +170,7 @@ rule catalogue_circles:
             --linear-counts {output.linear_counts:q} \
             --bed {output.bed:q} \
             --fasta {output.fasta:q} \
+            --evidence {output.evidence:q} \
             --filter-log {output.filters:q} \
             2>{log:q}
         """

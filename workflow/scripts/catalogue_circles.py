@@ -5,7 +5,9 @@ counted in the filter log. Every other one is placed in the annotation by what i
 inside it (``ringmark.circles.build_circle``) and told with high or low confidence.
 
 Written are the table of circles, back-splice and linear counts of every library (the linear count
-is the mean of both ends, rounded half up), the exons as BED12 and the spliced sequences as FASTA.
+is the mean of both ends, rounded half up), the exons as BED12, the spliced sequences as FASTA, and
+a table of the evidence: how the junction was seen, how many fragments support the path through the
+circle, and why its confidence is low.
 """
 
 from __future__ import annotations
@@ -22,18 +24,37 @@ import pysam
 from count_circles import junctions_of
 from ringmark.annotation import Annotation
 from ringmark.backsplice import JUNCTIONS, Junction, SpliceSites
-from ringmark.circle_counts import CIRCLE_COUNTS, parse_introns
+from ringmark.circle_counts import CIRCLE_COUNTS, format_introns, parse_introns
 from ringmark.circles import (
+    LOW_CONFIDENCE,
     Circle,
+    Support,
     build_circle,
     circle_id,
-    has_clear_ends,
-    is_high_confidence,
+    low_confidence_reason,
 )
 from ringmark.errors import program
 from ringmark.files import write_text
 from ringmark.sequence import reverse_complement
-from ringmark.tables import CIRCLES, FILTERS, write_matrix
+from ringmark.tables import CIRCLES, FILTERS, INTEGER, STRING, Table, write_matrix
+
+#: What speaks for and against each circle. Introns are ``start-end:fragments``: those between the
+#: listed exons, others that fragments of the circle splice over, and those they read into.
+EVIDENCE = Table(
+    "evidence for circles",
+    {
+        "circle": STRING,
+        "split_reads": INTEGER,
+        "realigned_reads": INTEGER,
+        "reads": INTEGER,
+        "distinct_positions": INTEGER,
+        "shared_fragments": INTEGER,
+        "introns": STRING,
+        "other_introns": STRING,
+        "retained_introns": STRING,
+        "low_confidence": STRING,
+    },
+)
 
 ANNOTATED_ENDS = ("none", "one", "both")
 
@@ -56,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--linear-counts", type=Path, required=True)
     options.add_argument("--bed", type=Path, required=True)
     options.add_argument("--fasta", type=Path, required=True)
+    options.add_argument("--evidence", type=Path, required=True)
     options.add_argument("--filter-log", type=Path, required=True)
     return options
 
@@ -81,17 +103,10 @@ def introns(counts: Mapping[str, pd.DataFrame], column: str) -> dict[str, Counte
 
 
 def circle_row(
-    circle: Circle,
-    reads: pd.Series,
-    positions: int,
-    genome: pysam.FastaFile,
-    annotation: Annotation,
+    circle: Circle, reads: pd.Series, reason: str, genome: pysam.FastaFile
 ) -> dict[str, object]:
-    """Return a row of the table of circles."""
+    """Return a row of the table of circles; a circle without a reason for doubt is `high`."""
     junction = circle.junction
-    total = int(reads.sum())
-    clear = has_clear_ends(circle, annotation, genome)
-    high = is_high_confidence(junction, total, positions, clear_ends=clear)
     return {
         "circle": circle.name,
         "chrom": junction.chrom,
@@ -106,8 +121,36 @@ def circle_row(
         "splice_motif": flanking_motif(junction, genome),
         "annotated_ends": ANNOTATED_ENDS[junction.annotated],
         "libraries": int((reads > 0).sum()),
-        "reads": total,
-        "confidence": "high" if high else "low",
+        "reads": int(reads.sum()),
+        "confidence": "low" if reason else "high",
+    }
+
+
+def evidence_row(
+    circle: Circle,
+    support: Support,
+    candidate: pd.Series,
+    reason: str,
+    spliced: Mapping[tuple[int, int], int],
+    retained: Mapping[tuple[int, int], int],
+) -> dict[str, object]:
+    """Return what speaks for a circle, for the exons listed for it, and against it."""
+    ends, starts = circle.exons.ends[:-1].tolist(), circle.exons.starts[1:].tolist()
+    path = {intron: spliced.get(intron, 0) for intron in zip(ends, starts, strict=True)}
+    return {
+        "circle": circle.name,
+        "split_reads": int(candidate["split_reads"]),
+        "realigned_reads": int(candidate["realigned_reads"]),
+        "reads": support.reads,
+        "distinct_positions": support.positions,
+        "shared_fragments": support.shared,
+        "introns": format_introns(path) or None,
+        "other_introns": format_introns(
+            {intron: count for intron, count in spliced.items() if intron not in path}
+        )
+        or None,
+        "retained_introns": format_introns(retained) or None,
+        "low_confidence": reason or None,
     }
 
 
@@ -147,19 +190,31 @@ def bed_line(circle: Circle, reads: int) -> str:
     return "\t".join(map(str, fields))
 
 
-def filter_log(logs: Sequence[pd.DataFrame], candidates: int, kept: int) -> pd.DataFrame:
-    """Sum the libraries' filter logs and add the step of this program."""
+def filter_log(
+    logs: Sequence[pd.DataFrame], candidates: int, reasons: Sequence[str]
+) -> pd.DataFrame:
+    """Sum the libraries' filter logs and add the steps of this program.
+
+    Parameters
+    ----------
+    candidates
+        How many junctions were counted.
+    reasons
+        Of each circle that was kept why its confidence is low; empty where it is high.
+    """
     rows = []
     if logs:
         summed = pd.concat(logs).groupby(["step", "filter"], sort=False, as_index=False).sum()
         rows = summed.to_dict("records")
-    last = {
-        "step": "circles",
-        "filter": "too few back-splice fragments in the study",
-        "removed": candidates - kept,
-        "kept": kept,
-    }
-    return FILTERS.frame([*rows, last])
+    kept = len(reasons)
+    few = "too few back-splice fragments in the study"
+    rows.append({"step": "circles", "filter": few, "removed": candidates - kept, "kept": kept})
+    for name in LOW_CONFIDENCE:
+        removed = reasons.count(name)
+        kept -= removed
+        row = {"step": "circles of high confidence", "filter": name}
+        rows.append({**row, "removed": removed, "kept": kept})
+    return FILTERS.frame(rows)
 
 
 @program
@@ -169,32 +224,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     annotation = Annotation.read(arguments.annotation)
     sites = SpliceSites.of(annotation)
     counts = {path.stem: CIRCLE_COUNTS.read(path) for path in arguments.counts}
-    junctions = junctions_of(JUNCTIONS.read(arguments.candidates), sites)
+    candidates = JUNCTIONS.read(arguments.candidates)
+    junctions = junctions_of(candidates, sites)
     reads = matrix(counts, "back_splice")
     linear = linear_counts(counts)
-    positions = matrix(counts, "distinct_positions").sum(axis=1)
+    support = pd.DataFrame(
+        {
+            "reads": reads.sum(axis=1),
+            "positions": matrix(counts, "distinct_positions").sum(axis=1),
+            "shared": matrix(counts, "shared_fragments").sum(axis=1),
+        }
+    ).astype(int)
     spliced, retained = introns(counts, "spliced_introns"), introns(counts, "retained_introns")
+    circles, rows, evidence, reasons = [], [], [], []
     with pysam.FastaFile(str(arguments.genome)) as genome:
-        circles = []
-        for junction in junctions:
+        for place, junction in enumerate(junctions):
             name = circle_id(junction.chrom, junction.start, junction.end, junction.strand)
-            if reads.loc[name].sum() >= arguments.min_reads:
-                circles.append(
-                    build_circle(junction, annotation, sites, spliced.get(name), retained.get(name))
-                )
-        rows = [
-            circle_row(item, reads.loc[item.name], int(positions[item.name]), genome, annotation)
-            for item in circles
-        ]
+            shown = Support(*support.loc[name].tolist())
+            if shown.reads < arguments.min_reads:
+                continue
+            inside = spliced.get(name, Counter()), retained.get(name, Counter())
+            circle = build_circle(junction, annotation, sites, *inside)
+            reason = low_confidence_reason(circle, shown, annotation, genome)
+            circles.append(circle)
+            reasons.append(reason)
+            rows.append(circle_row(circle, reads.loc[name], reason, genome))
+            evidence.append(evidence_row(circle, shown, candidates.iloc[place], reason, *inside))
         sequences = [f">{item.name}\n{item.sequence(genome)}\n" for item in circles]
     names = [circle.name for circle in circles]
     logs = [FILTERS.read(path) for path in arguments.filters]
-    FILTERS.write(filter_log(logs, len(junctions), len(circles)), arguments.filter_log)
+    FILTERS.write(filter_log(logs, len(junctions), reasons), arguments.filter_log)
     write_text("".join(sequences), arguments.fasta)
     lines = [bed_line(item, int(reads.loc[item.name].sum())) for item in circles]
     write_text("".join(f"{line}\n" for line in lines), arguments.bed)
     write_matrix(reads.loc[names], arguments.bsj_counts, "circle")
     write_matrix(linear.loc[names], arguments.linear_counts, "circle")
+    EVIDENCE.write(evidence, arguments.evidence)
     CIRCLES.write(rows, arguments.circles)
 
 

@@ -22,6 +22,7 @@ from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites
 from ringmark.circle_counts import CIRCLE_COUNTS, count_circles, counts_row
 from ringmark.circles import build_circle
 from ringmark.errors import program
+from ringmark.tables import FILTERS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--summary", type=Path, required=True, help="one-row table of the library")
     options.add_argument("--candidates", type=Path, required=True)
     options.add_argument("--min-anchor", type=int, default=Limits.min_anchor)
+    options.add_argument("--filters", type=Path, required=True, help="filter log to write")
     options.add_argument("--output", type=Path, required=True)
     return options
 
@@ -57,12 +59,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     circles = [
         build_circle(junction, annotation, sites) for junction in junctions_of(candidates, sites)
     ]
-    evidence = (candidates["split_reads"] + candidates["clipped_reads"]).tolist()
+    evidence = (candidates["split_reads"] + candidates["realigned_reads"]).tolist()
     with (
         pysam.AlignmentFile(str(arguments.bam)) as bam,
         pysam.FastaFile(str(arguments.genome)) as genome,
     ):
-        tallies = count_circles(
+        counts = count_circles(
             bam,
             genome,
             annotation,
@@ -71,8 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             library_strandedness(arguments.summary),
             Limits(min_anchor=arguments.min_anchor),
         )
+    FILTERS.write(counts.filter_rows(), arguments.filters)
     CIRCLE_COUNTS.write(
-        [counts_row(name, tally) for name, tally in tallies.items()], arguments.output
+        [counts_row(name, tally) for name, tally in counts.tallies.items()], arguments.output
     )
 
 

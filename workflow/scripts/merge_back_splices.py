@@ -33,7 +33,7 @@ def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if stacked.empty:
         return JUNCTIONS.empty()
     summed = stacked.groupby(PLACE, sort=True, as_index=False).agg(
-        {"splice_motif": "first", "split_reads": "sum", "clipped_reads": "sum"}
+        {"splice_motif": "first", "split_reads": "sum", "realigned_reads": "sum"}
     )
     return JUNCTIONS.frame(summed)
 

@@ -6,10 +6,10 @@ on, with its right part, at ``start``. Two kinds of reads give evidence:
 
 split reads
     The aligner placed both parts (primary and supplementary records with ``SA``).
-clipped reads
-    The aligner placed one part, which stops at an annotated splice site, and the soft-clipped rest
-    matches the sequence at another splice site of the gene that would close a circle. A rest that
-    it placed badly behind an intron that nobody annotated is treated like a clipped one.
+realigned reads
+    The aligner clipped the read, left it out, or placed it badly (`linear_cost`), but it shows the
+    end of an annotated exon right before the beginning of the same or an earlier exon of the gene
+    (`ringmark.exon_ends`).
 
 Where bases at the two ends repeat, several positions of the junction explain a read equally well.
 `place_junction` chooses one normal form: annotated splice sites first, then a splice signal, then
@@ -29,8 +29,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import add, ne
 
-import numpy as np
-import numpy.typing as npt
 import pysam
 
 from ringmark.alignments import (
@@ -39,8 +37,10 @@ from ringmark.alignments import (
     EQUAL,
     INSERTION,
     MATCH,
+    SECONDARY,
     SKIP,
     SOFT_CLIP,
+    SUPPLEMENTARY,
     USABLE_MAPPING_QUALITY,
     Cigar,
     SupplementaryAlignment,
@@ -49,8 +49,9 @@ from ringmark.alignments import (
     parse_sa,
     query_span,
 )
-from ringmark.annotation import Annotation, Gene
-from ringmark.sequence import INTRON_SIGNALS
+from ringmark.annotation import Annotation
+from ringmark.exon_ends import EndPair, ExonEnds
+from ringmark.sequence import INTRON_SIGNALS, reverse_complement
 from ringmark.tables import INTEGER, STRING, Table
 
 #: Evidence for back-splice junctions in one library, one row a junction.
@@ -63,7 +64,7 @@ JUNCTIONS = Table(
         "strand": STRING,
         "splice_motif": STRING,
         "split_reads": INTEGER,
-        "clipped_reads": INTEGER,
+        "realigned_reads": INTEGER,
     },
 )
 
@@ -73,10 +74,10 @@ PLACEMENT_RANGE = 12
 LONGEST_REPEAT = 100
 #: Mismatches per 10 bases that a part of a read may have against the junction.
 MISMATCH_RATE = 0.1
-#: Bases next to the junction that a clipped part must share with a far end to be looked at.
-CLIP_SEED = 12
-#: Edits from which on an alignment over an intron that nobody annotated is doubted.
-DOUBTED_EDITS = 3
+#: Differences by which a circle must explain a read better than any linear alternative.
+MARGIN = 3
+#: What an intron that nobody annotated counts beside differences.
+NOVEL_INTRON_COST = 2
 #: Gaps in an alignment from this length on are introns.
 SHORTEST_INTRON = 20
 #: Distance from a branch point to the 3' splice site, in nucleotides (Zhang 2013, Mol Cell 51:792).
@@ -128,9 +129,9 @@ class Limits:
         within ``max_span`` by chance.
     """
 
-    min_span: int = 100
+    min_span: int = 50
     max_span: int = 200_000
-    min_anchor: int = 8
+    min_anchor: int = 6
     mate_tolerance: int = PLACEMENT_RANGE
     min_mapping_quality: int = USABLE_MAPPING_QUALITY
     min_novel_anchor: int = 12
@@ -398,7 +399,7 @@ class Evidence:
 
     Attributes
     ----------
-    split, clipped
+    split, realigned
         Junction to the names of fragments; a fragment counts once.
     removed
         Filter to the number of breaks of split reads that it removed.
@@ -407,14 +408,14 @@ class Evidence:
     """
 
     split: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
-    clipped: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
+    realigned: dict[Junction, set[str]] = field(default_factory=lambda: defaultdict(set))
     removed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     kept: int = 0
 
     def rows(self) -> list[dict[str, object]]:
         """Return the rows of the `JUNCTIONS` table, sorted by place."""
         junctions = sorted(
-            {*self.split, *self.clipped},
+            {*self.split, *self.realigned},
             key=lambda item: (item.chrom, item.start, item.end, item.strand),
         )
         return [
@@ -425,8 +426,8 @@ class Evidence:
                 "strand": junction.strand,
                 "splice_motif": junction.motif,
                 "split_reads": len(self.split.get(junction, ())),
-                "clipped_reads": len(
-                    self.clipped.get(junction, set()) - self.split.get(junction, set())
+                "realigned_reads": len(
+                    self.realigned.get(junction, set()) - self.split.get(junction, set())
                 ),
             }
             for junction in junctions
@@ -467,25 +468,29 @@ class JunctionFinder:
         self.sites = SpliceSites.of(annotation)
         self.strandedness = strandedness
         self.limits = limits
-        self.ends = FarEnds(annotation, genome, limits)
+        self.ends = ExonEnds(annotation, genome, (limits.min_span, limits.max_span))
         self.evidence = Evidence()
 
     def add(self, read: pysam.AlignedSegment) -> None:
-        """Look at one primary, mapped record.
+        """Look at one primary record.
 
-        Where the parts of a split read show no junction, its clipped ends may.
+        Where the parts of a split read show no junction, its bases may.
         """
         cigar = read.cigartuples
-        if cigar is None or len(cigar) == 1:
+        # a part of a split read is clipped
+        is_split = cigar is not None and len(cigar) > 1 and read.has_tag("SA")
+        if not is_split and linear_cost(read, self.sites) < MARGIN:
+            return
+        if read.query_sequence is None:
             return
         name = str(read.query_name)
-        found = list(self._split_junctions(read)) if read.has_tag("SA") else []
+        found = list(self._split_junctions(read)) if is_split else []
         self.evidence.kept += len(found)
         for junction in found:
             self.evidence.split[junction].add(name)
         if not found:
-            for junction in self._clipped_junctions(read, cigar):
-                self.evidence.clipped[junction].add(name)
+            for junction in self._realigned_junctions(read):
+                self.evidence.realigned[junction].add(name)
 
     def _split_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
         parts = split_parts(read)
@@ -531,43 +536,76 @@ class JunctionFinder:
             return "short anchor at a site not annotated", None
         return "", junction
 
-    def _clipped_junctions(self, read: pysam.AlignedSegment, cigar: Cigar) -> Iterator[Junction]:
-        if read.mapping_quality < self.limits.min_mapping_quality:
-            return
-        for side, place, tail in self._loose_ends(read, cigar):
-            strand = fragment_strand(read, self.strandedness)
-            for junction in self.ends.match(read, side, place, tail, strand):
-                if mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance):
-                    yield junction
+    def _realigned_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
+        """Yield the junction of a pair of exon ends that explains a read by `MARGIN` better.
 
-    def _loose_ends(
-        self, read: pysam.AlignedSegment, cigar: Cigar
-    ) -> Iterator[tuple[str, int, int]]:
-        """Yield where an alignment should be doubted: side, place on the genome, bases beyond.
-
-        That is where the read is clipped, and at the outermost introns of an alignment with
-        `DOUBTED_EDITS` or more if nobody annotated them (a paralogue in reach of an intron hides
-        the back-splices of a gene so).
+        A read that fits several pairs equally well says nothing about which.
         """
-        doubted = len(cigar) > 2 and int(read.get_tag("NM")) >= DOUBTED_EDITS
-        clips = [length for operation, length in cigar if operation == SOFT_CLIP]
-        if max(clips, default=0) < CLIP_SEED and not doubted:
+        cost = linear_cost(read, self.sites)
+        if cost < MARGIN:
             return
-        runs = aligned_runs(cigar, read.reference_start)
-        length = read.query_length
-        ends = [("left", runs[0]), ("right", runs[-1])]
-        if doubted:
-            ends += [
-                end
-                for left, right in itertools.pairwise(runs)
-                if right[0] - left[1] >= SHORTEST_INTRON
-                and not self.sites.is_intron(str(read.reference_name), left[1], right[0])
-                for end in (("left", right), ("right", left))
-            ]
-        for side, (start, end, base) in ends:
-            tail = base if side == "left" else length - base - (end - start)
-            if tail >= CLIP_SEED:
-                yield side, start if side == "left" else end, tail
+        found = {
+            (pair.gene.gene_id, pair.start, pair.end): pair
+            for sequence in senses(read, self.strandedness)
+            for pair in self.ends.pairs(sequence)
+        }
+        if len({(start, end) for _, start, end in found}) != 1:
+            return
+        pair = next(iter(found.values()))
+        if pair.wrong + MARGIN > cost or self._is_astray(read, pair):
+            return
+        gene = pair.gene
+        strand, motif = splice_motif(
+            self.genome.fetch(gene.chrom, max(pair.start - 2, 0), pair.start).upper(),
+            self.genome.fetch(gene.chrom, pair.end, pair.end + 2).upper(),
+        )
+        name = motif if strand == gene.strand else "none"
+        yield Junction(gene.chrom, pair.start, pair.end, gene.strand, name, 2)
+
+    def _is_astray(self, read: pysam.AlignedSegment, pair: EndPair) -> bool:
+        """Return whether a read lies in the circle, but its mate does not."""
+        if read.is_unmapped or read.reference_name != pair.gene.chrom:
+            return False
+        if not pair.start <= read.reference_start < pair.end:
+            return False
+        return not mate_inside(read, pair.start, pair.end, self.limits.mate_tolerance)
+
+
+def linear_cost(read: pysam.AlignedSegment, sites: SpliceSites) -> int:
+    """Return how badly the aligner explained a read: its differences and more.
+
+    Clipped bases count one each, an intron that nobody annotated `NOVEL_INTRON_COST`; of a read
+    without a place every base counts.
+    """
+    cigar = read.cigartuples
+    if cigar is None:
+        return read.query_length
+    cost: int = read.get_tag("NM")  # type: ignore[assignment]
+    if len(cigar) == 1:
+        return cost
+    place = read.reference_start
+    chrom = str(read.reference_name)
+    for operation, length in cigar:
+        if operation == SOFT_CLIP:
+            cost += length
+        elif (
+            operation == SKIP
+            and length >= SHORTEST_INTRON
+            and not sites.is_intron(chrom, place, place + length)
+        ):
+            cost += NOVEL_INTRON_COST
+        if operation in (MATCH, EQUAL, DIFFERENT, DELETION, SKIP):
+            place += length
+    return cost
+
+
+def senses(read: pysam.AlignedSegment, strandedness: str) -> tuple[str, ...]:
+    """Return a read's bases in the sense of its RNA; both directions where that is not known."""
+    shown = str(read.query_sequence)
+    strand = fragment_strand(read, strandedness)
+    if strand == ".":
+        return shown, reverse_complement(shown)
+    return (shown,) if strand == "+" else (reverse_complement(shown),)
 
 
 #: A run of aligned bases: start and end on the genome, first base in the read.
@@ -611,131 +649,6 @@ def mate_inside(read: pysam.AlignedSegment, start: int, end: int, tolerance: int
     return mate_points_back(read) and start - tolerance <= read.next_reference_start < end
 
 
-class FarEnds:
-    """Where the clipped end of a read could close a circle: splice sites by their sequence.
-
-    For every gene the ``CLIP_SEED`` bases inside each annotated exon end are indexed, so that the
-    clipped bases next to an alignment's break find the far end in one look-up.
-    """
-
-    def __init__(self, annotation: Annotation, genome: pysam.FastaFile, limits: Limits) -> None:
-        self.annotation = annotation
-        self.genome = genome
-        self.limits = limits
-        self.boundaries: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
-        sites = SpliceSites.of(annotation)
-        for side, bounds in (("left", sites.left), ("right", sites.right)):
-            merged: dict[str, set[int]] = defaultdict(set)
-            for (chrom, _), positions in bounds.items():
-                merged[chrom] |= positions
-            for chrom, positions in merged.items():
-                self.boundaries[chrom, side] = np.array(sorted(positions), dtype=np.int64)
-        self._gene_ends: dict[str, _GeneEnds] = {}
-
-    def match(
-        self, read: pysam.AlignedSegment, side: str, place: int, clip: int, strand: str
-    ) -> Iterator[Junction]:
-        """Yield the junctions that explain the loose end of an alignment.
-
-        Parameters
-        ----------
-        side
-            ``left`` or ``right``: on which side of the alignment it lies.
-        place
-            Where the alignment ends on that side.
-        clip
-            Bases of the read beyond.
-        strand
-            Strand of the RNA, or ``.``.
-        """
-        chrom = str(read.reference_name)
-        boundaries = self.boundaries.get((chrom, side))
-        if boundaries is None:
-            return
-        # the aligner may run a few bases over the boundary where they match by chance
-        first, last = np.searchsorted(boundaries, [place - 2, place + PLACEMENT_RANGE + 1])
-        if side == "right":
-            first, last = np.searchsorted(boundaries, [place - PLACEMENT_RANGE, place + 3])
-        sequence = str(read.query_sequence)
-        for boundary in boundaries[first:last].tolist():
-            if side == "left":
-                tail = sequence[: clip + boundary - place]
-            else:
-                tail = sequence[len(sequence) - clip + boundary - place :]
-            if len(tail) >= CLIP_SEED:
-                yield from self._close(chrom, side, boundary, tail, strand)
-
-    def _close(
-        self, chrom: str, side: str, boundary: int, tail: str, strand: str
-    ) -> Iterator[Junction]:
-        """Yield circles between a boundary and the splice sites where the tail continues."""
-        seed = tail[-CLIP_SEED:] if side == "left" else tail[:CLIP_SEED]
-        for gene in self.annotation.overlapping(
-            chrom, boundary - 1, boundary + 1, None if strand == "." else strand
-        ):
-            ends = self._ends_of(gene)
-            if boundary not in (ends.left if side == "left" else ends.right):
-                continue
-            found = [
-                far
-                for far in ends.seeds[side].get(seed, ())
-                if self.limits.min_span
-                <= (far - boundary if side == "left" else boundary - far)
-                <= self.limits.max_span
-                and self._extends(chrom, side, far, tail)
-            ]
-            # a tail that fits several far ends says nothing about which
-            if len(found) == 1:
-                start, end = sorted((boundary, found[0]))
-                motif = splice_motif(
-                    self.genome.fetch(chrom, max(start - 2, 0), start).upper(),
-                    self.genome.fetch(chrom, end, end + 2).upper(),
-                )
-                name = motif[1] if motif[0] == gene.strand else "none"
-                yield Junction(chrom, start, end, gene.strand, name, 2)
-
-    def _extends(self, chrom: str, side: str, far: int, tail: str) -> bool:
-        """Return whether the whole tail, up to 30 bases, continues from a far end."""
-        length = min(len(tail), 30)
-        if side == "left":
-            expected = self.genome.fetch(chrom, max(far - length, 0), far).upper()
-            shown = tail[-length:]
-        else:
-            expected = self.genome.fetch(chrom, far, far + length).upper()
-            shown = tail[:length]
-        wrong = sum(a != b for a, b in zip(shown, expected, strict=False))
-        return wrong <= MISMATCH_RATE * length
-
-    def _ends_of(self, gene: Gene) -> _GeneEnds:
-        if gene.gene_id in self._gene_ends:
-            return self._gene_ends[gene.gene_id]
-        left: set[int] = set()
-        right: set[int] = set()
-        for transcript in gene.transcripts:
-            left.update(transcript.exons.starts[1:].tolist())
-            right.update(transcript.exons.ends[:-1].tolist())
-        seeds: dict[str, dict[str, list[int]]] = {
-            "left": defaultdict(list),
-            "right": defaultdict(list),
-        }
-        for far in sorted(right):
-            bases = self.genome.fetch(gene.chrom, max(far - CLIP_SEED, 0), far).upper()
-            seeds["left"][bases].append(far)
-        for far in sorted(left):
-            seeds["right"][self.genome.fetch(gene.chrom, far, far + CLIP_SEED).upper()].append(far)
-        self._gene_ends[gene.gene_id] = _GeneEnds(left, right, seeds)
-        return self._gene_ends[gene.gene_id]
-
-
-@dataclass(frozen=True)
-class _GeneEnds:
-    """Inner exon boundaries of a gene, and seed sequence to far end for either clipped side."""
-
-    left: set[int]
-    right: set[int]
-    seeds: Mapping[str, Mapping[str, list[int]]]
-
-
 def find_junctions(
     bam: pysam.AlignmentFile,
     genome: pysam.FastaFile,
@@ -758,6 +671,6 @@ def find_junctions(
     """
     finder = JunctionFinder(genome, annotation, strandedness, limits)
     for read in bam.fetch(until_eof=True):
-        if not (read.is_unmapped or read.is_secondary or read.is_supplementary):
+        if not read.flag & (SECONDARY | SUPPLEMENTARY):
             finder.add(read)
     return finder.evidence

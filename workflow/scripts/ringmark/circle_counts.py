@@ -29,19 +29,25 @@ Zhang et al. 2020, Nature Communications 11:90 (counting on junction sequences).
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import ne
 
 import numpy as np
 import pysam
 
-from ringmark.alignments import aligned_blocks, aligned_introns, fragment_strand
+from ringmark.alignments import (
+    SECONDARY,
+    SUPPLEMENTARY,
+    UNMAPPED,
+    aligned_blocks,
+    aligned_introns,
+    fragment_strand,
+)
 from ringmark.annotation import Annotation, Gene
 from ringmark.backsplice import (
+    MARGIN,
     MISMATCH_RATE,
     PLACEMENT_RANGE,
     SHORTEST_INTRON,
@@ -52,8 +58,10 @@ from ringmark.backsplice import (
     mate_inside,
     mate_points_back,
 )
+from ringmark.circle_search import CircleSearch, joined_bases, paths
 from ringmark.circles import Circle
 from ringmark.intervals import merge
+from ringmark.sequence import mismatches
 from ringmark.tables import INTEGER, STRING, Table
 
 #: Counts of the candidates in one library, one row a circle. Introns are ``start-end:fragments``.
@@ -65,6 +73,7 @@ CIRCLE_COUNTS = Table(
         "linear_start": INTEGER,
         "linear_end": INTEGER,
         "distinct_positions": INTEGER,
+        "shared_fragments": INTEGER,
         "spliced_introns": STRING,
         "retained_introns": STRING,
     },
@@ -72,10 +81,18 @@ CIRCLE_COUNTS = Table(
 
 #: Bases of a tail that are compared with the ways.
 COMPARED_BASES = 50
-#: Mismatches by which a circle must explain a read better than any linear alternative.
-MARGIN = 3
 #: Intron bases a read must cover before the intron counts as retained.
 RETAINED_BASES = 10
+
+#: Why reads whose bases beyond an end go on round a circle do not cross it, in the order tested.
+READ_FILTERS = (
+    "linear RNA explains the read as well",
+    "the aligner's place explains it as well",
+    "linear RNA explains its other part as well",
+    "mate on another contig or strand",
+)
+#: Why fragments that cross a circle are not counted.
+MATE_FILTER = "mate does not fit the circle"
 
 #: Position and side (``left``, ``right``) on which the tail of a read lies.
 _Key = tuple[int, str]
@@ -133,6 +150,8 @@ class Tally:
         Names of the fragments across the junction.
     positions
         Places of the junction in their reads, with the strand of the read.
+    shared
+        Fragments that fit another circle as well.
     linear_start, linear_end
         Fragments that run linearly over the circle's start and end.
     spliced, retained
@@ -141,18 +160,11 @@ class Tally:
 
     back_splice: set[str] = field(default_factory=set)
     positions: set[tuple[int, bool]] = field(default_factory=set)
+    shared: int = 0
     linear_start: int = 0
     linear_end: int = 0
     spliced: Counter[tuple[int, int]] = field(default_factory=Counter)
     retained: Counter[tuple[int, int]] = field(default_factory=Counter)
-
-
-def mismatches(first: str, second: str) -> int:
-    """Count the places at which two sequences differ, as far as the shorter one goes."""
-    size = min(len(first), len(second))
-    if first[:size] == second[:size]:
-        return 0
-    return sum(map(ne, first, second))
 
 
 class BoundaryBuilder:
@@ -177,13 +189,21 @@ class BoundaryBuilder:
         """Return the boundaries in order of place.
 
         Beside the circles' own ends these are the exon ends outside from which annotated introns
-        lead to them.
+        lead to them, and the exon ends at the 5' splice sites of lariats.
         """
-        ends = {
-            key: None
-            for circle in circles
-            for key in ((circle.junction.start, "left"), (circle.junction.end, "right"))
-        }
+        ends: dict[_Key, tuple[_Key, ...]] = {}
+        for circle in circles:
+            start, end = (circle.junction.start, "left"), (circle.junction.end, "right")
+            ends.setdefault(start, (start,))
+            ends.setdefault(end, (end,))
+        for circle in circles:
+            if circle.junction.motif == "lariat":
+                # linear RNA leaves from the exon that lies outside
+                five, exon_side = (circle.junction.start, "left"), "right"
+                if circle.junction.strand == "-":
+                    five, exon_side = (circle.junction.end, "right"), "left"
+                known = ends.get((five[0], exon_side), ())
+                ends[five[0], exon_side] = tuple(dict.fromkeys((*known, five)))
         linear = {key: list(self._linear_ways(key, ends)) for key in ends}
         outside = {far for ways in linear.values() for _, far in ways if far is not None}
         for key in sorted(outside - set(ends)):
@@ -198,11 +218,11 @@ class BoundaryBuilder:
         ]
 
     def _linear_ways(
-        self, key: _Key, ends: Mapping[_Key, None]
+        self, key: _Key, ends: Mapping[_Key, tuple[_Key, ...]]
     ) -> Iterator[tuple[Way, _Key | None]]:
         """Yield the linear ways beyond a boundary, with the boundary on the far side of introns."""
         position, side = key
-        own = (key,) if key in ends else ()
+        own = ends.get(key, ())
         beyond = (0, position) if side == "left" else (position, self.length)
         yield Way(self._read([beyond], side), ".", -1, own), None
         for gene in self.annotation.overlapping(self.chrom, position - 1, position + 1):
@@ -215,27 +235,13 @@ class BoundaryBuilder:
                 if not rest:
                     continue
                 far = (rest[0][0], "left") if side == "right" else (rest[-1][1], "right")
-                passed = (*own, far) if far in ends else own
+                passed = (*own, *ends.get(far, ()))
                 yield Way(self._read(rest, side), gene.strand, -1, passed), far
 
     def _round_ways(self, circle: Circle) -> Iterator[tuple[_Key, str]]:
-        """Yield what reads show that go round a circle: beyond its end, and beyond its start.
-
-        They may follow the exons of any transcript inside, or the genome (a retained intron).
-        """
-        junction = circle.junction
-        start, end = junction.start, junction.end
-        paths = [[(start, end)]]
-        for gene in self.annotation.overlapping(self.chrom, start, end, junction.strand):
-            for exons in self._transcripts(gene):
-                path = [
-                    (max(left, start), min(right, end))
-                    for left, right in exons
-                    if right > start and left < end
-                ]
-                if path:
-                    paths.append(path)
-        for path in paths:
+        """Yield what reads show that go round a circle: beyond its end, and beyond its start."""
+        start, end = circle.junction.start, circle.junction.end
+        for path in paths(circle, self.annotation):
             if path[0][0] == start:
                 yield (end, "right"), self._read(path, "right")
             if path[-1][1] == end:
@@ -252,17 +258,9 @@ class BoundaryBuilder:
 
     def _read(self, blocks: Sequence[tuple[int, int]], side: str) -> str:
         """Return up to `COMPARED_BASES` of joined blocks, from their left or right end away."""
-        pieces = []
-        missing = COMPARED_BASES
-        for start, end in blocks if side == "right" else reversed(blocks):
-            size = min(end - start, missing)
-            first = start if side == "right" else end - size
-            piece = self.genome.fetch(self.chrom, first, first + size).upper()
-            pieces.append(piece if side == "right" else piece[::-1])
-            missing -= size
-            if missing == 0:
-                break
-        return "".join(pieces)
+        if side == "right":
+            return joined_bases(self.genome, self.chrom, blocks, "left", COMPARED_BASES)
+        return joined_bases(self.genome, self.chrom, blocks, "right", COMPARED_BASES)[::-1]
 
     def _inner(self, position: int, side: str) -> str:
         if side == "right":
@@ -447,9 +445,12 @@ class _ContigCounter:
         self.genome = genome
         self.chrom = circles[0].junction.chrom
         self.circles = circles
+        self.numbers = {circle.name: number for number, circle in enumerate(circles)}
         self.sites = sites
         self.boundaries = boundaries
         self.places = [boundary.position for boundary in boundaries]
+        #: The first boundary that records yet to come may touch.
+        self.first = 0
         self.by_key = {(boundary.position, boundary.side): boundary for boundary in boundaries}
         self.strandedness = strandedness
         self.limits = limits
@@ -457,22 +458,25 @@ class _ContigCounter:
         #: Reads that a circle explains, whether or not they cross it for certain.
         self.explained: set[tuple[str, bool, int]] = set()
         self.linear: dict[tuple[_Key, str], set[str]] = defaultdict(set)
+        #: Filter to the number of reads (or fragments) that it removed.
+        self.removed: Counter[str] = Counter()
+        self.crossing_reads = 0
 
-    def scan(self) -> None:
-        """Look at all records of the contig that touch a boundary."""
-        places = self.places
-        for read in self.bam.fetch(self.chrom):
-            if read.is_unmapped or read.is_secondary:
-                continue
-            first = bisect_left(places, read.reference_start - PLACEMENT_RANGE)
-            if first == len(places):
-                break
-            last = int(read.reference_end or 0) + PLACEMENT_RANGE
-            if places[first] <= last and read.query_sequence is not None:
-                self._look(read, first, last)
+    def look(self, read: pysam.AlignedSegment) -> None:
+        """Judge a record at every boundary that it touches."""
+        places, start = self.places, read.reference_start
+        # records come in the order of their places
+        first = self.first
+        while first < len(places) and places[first] < start - PLACEMENT_RANGE:
+            first += 1
+        self.first = first
+        if first == len(places):
+            return
+        last = int(read.reference_end or 0) + PLACEMENT_RANGE
+        if places[first] <= last and read.query_sequence is not None:
+            self._look(read, first, last)
 
     def _look(self, read: pysam.AlignedSegment, first: int, last: int) -> None:
-        """Judge a read at every boundary that it touches."""
         runs = aligned_runs(read.cigartuples or (), read.reference_start)
         sequence = str(read.query_sequence)
         strand = fragment_strand(read, self.strandedness)
@@ -502,17 +506,13 @@ class _ContigCounter:
         name = str(read.query_name)
         for circle in contest.rounds:
             self.explained.add((name, read.is_read2, circle))
-        if contest.is_round:
-            placed, wrong = self._own_placement(read, touch)
-            if wrong + len(touch.tail) - placed >= contest.circular + MARGIN:
-                edits = int(read.get_tag("NM")) - wrong + contest.circular
-                edits += self._short_edits(read, touch)
-                rounds = [
-                    circle
-                    for circle in contest.rounds
-                    if self._other_end(circle, boundary, touch.inner, strand)
-                ]
-                self._cross(read, rounds, edits, touch.cut)
+        if contest.rounds:
+            reason = self._go_round(read, touch, contest, strand)
+            if not reason:
+                self.crossing_reads += 1
+                return
+            self.removed[reason] += 1
+            if reason in READ_FILTERS[2:]:
                 return
         if contest.is_linear:
             keys = contest.passed
@@ -523,6 +523,28 @@ class _ContigCounter:
         for key in keys:
             self.linear[key, strand].add(name)
 
+    def _go_round(
+        self, read: pysam.AlignedSegment, touch: _Touch, contest: Contest, strand: str
+    ) -> str:
+        """Note the circles that a read crosses, or return the filter that removes it."""
+        if not contest.is_round:
+            return READ_FILTERS[0]
+        placed, wrong = self._own_placement(read, touch)
+        if wrong + len(touch.tail) - placed < contest.circular + MARGIN:
+            return READ_FILTERS[1]
+        rounds = [
+            circle
+            for circle in contest.rounds
+            if self._other_end(circle, touch.boundary, touch.inner, strand)
+        ]
+        if not rounds:
+            return READ_FILTERS[2]
+        if not mate_points_back(read):
+            return READ_FILTERS[3]
+        edits = int(read.get_tag("NM")) - wrong + contest.circular
+        self._cross(read, rounds, edits + self._short_edits(read, touch), touch.cut)
+        return ""
+
     def _other_end(self, circle: int, boundary: Boundary, inner: str, strand: str) -> bool:
         """Return whether no linear way at a circle's other end rivals it for the inner bases."""
         junction = self.circles[circle].junction
@@ -530,6 +552,31 @@ class _ContigCounter:
         ways = [way for way in self.by_key[end].ways if way.circle in (-1, circle)]
         contest = compete(ways, inner, strand, self.limits.min_anchor)
         return contest.is_round or not contest.is_linear
+
+    def is_linear(self, circle: Circle, before: str, after: str) -> bool:
+        """Return whether linear RNA rivals a circle for a read.
+
+        Parameters
+        ----------
+        before, after
+            Bases of the read from the junction on, towards the left and towards the right.
+        """
+        number = self.numbers[circle.name]
+        junction = circle.junction
+        contests = [
+            compete(
+                [way for way in self.by_key[key].ways if way.circle in (-1, number)],
+                tail,
+                junction.strand,
+                self.limits.min_anchor,
+            )
+            for tail, key in sorted(
+                [(before, (junction.start, "left")), (after, (junction.end, "right"))],
+                key=lambda item: len(item[0]),
+            )
+        ]
+        shorter, longer = contests
+        return not shorter.is_round or (longer.is_linear and not longer.is_round)
 
     def _own_placement(self, read: pysam.AlignedSegment, touch: _Touch) -> tuple[int, int]:
         """Return how many bases of the tail the aligner placed, and their mismatches."""
@@ -579,8 +626,6 @@ class _ContigCounter:
         self, read: pysam.AlignedSegment, rounds: Sequence[int], edits: int, cut: int
     ) -> None:
         """Note that a read crosses the back-splices of some circles."""
-        if not rounds or not mate_points_back(read):
-            return
         found = self.crossings[str(read.query_name)]
         mates = 2 if read.is_paired and not read.mate_is_unmapped else 1
         for number in rounds:
@@ -590,23 +635,47 @@ class _ContigCounter:
             if number not in found or (edits, astray) < (found[number].edits, found[number].astray):
                 found[number] = seen
 
-    def tallies(self, evidence: Sequence[int]) -> list[Tally]:
-        """Return the tally of every circle after the scan."""
+    def tally(self, evidence: Sequence[int]) -> list[Tally]:
+        """Return the back-splice fragments of every circle and what they show."""
         owners = self._owners(evidence)
         tallies = [Tally() for _ in self.circles]
         for name, inside in self._look_inside(owners).items():
             crossing = self.crossings[name][owners[name]]
             if inside.leaves or len(inside.mates) < crossing.mates:
+                self.removed[MATE_FILTER] += 1
                 continue
             tally = tallies[owners[name]]
             tally.back_splice.add(name)
+            tally.shared += self._is_shared(name, owners[name])
             tally.positions.add(crossing.place)
             tally.spliced.update(inside.spliced)
             tally.retained.update(inside.retained)
+        return tallies
+
+    def read_introns(self, tallies: Sequence[Tally]) -> None:
+        """Count the introns inside circles without a host gene in all fragments of their strand.
+
+        No linear RNA is known there, so all reads inside may be the circle's.
+        """
+        for circle, tally in zip(self.circles, tallies, strict=True):
+            if circle.gene is not None or not tally.back_splice:
+                continue
+            start, end = circle.junction.start, circle.junction.end
+            names: dict[tuple[int, int], set[str]] = defaultdict(set)
+            for read in self.bam.fetch(self.chrom, start, end):
+                if read.is_secondary or not read.has_tag("XS"):
+                    continue
+                if read.get_tag("XS") == circle.junction.strand:
+                    for intron in aligned_introns(read.cigartuples or (), read.reference_start):
+                        if start < intron[0] and intron[1] < end:
+                            names[intron].add(str(read.query_name))
+            tally.spliced = Counter({intron: len(found) for intron, found in names.items()})
+
+    def count_linear(self, tallies: Sequence[Tally]) -> None:
+        """Add the linear fragments at both ends of every circle."""
         for circle, tally in zip(self.circles, tallies, strict=True):
             tally.linear_start = self._count_linear(circle, "left", tally)
             tally.linear_end = self._count_linear(circle, "right", tally)
-        return tallies
 
     def _count_linear(self, circle: Circle, side: str, tally: Tally) -> int:
         """Count the fragments that run linearly over an end of a circle."""
@@ -630,6 +699,15 @@ class _ContigCounter:
             name: min(rank(*item) for item in found.items())[-1]
             for name, found in self.crossings.items()
         }
+
+    def _is_shared(self, name: str, owner: int) -> bool:
+        """Return whether a fragment fits another circle as well as its owner."""
+        best = self.crossings[name][owner]
+        return any(
+            (other.edits, other.astray) == (best.edits, best.astray)
+            for number, other in self.crossings[name].items()
+            if number != owner
+        )
 
     def _look_inside(self, owners: Mapping[str, int]) -> dict[str, _Inside]:
         """Read what the fragments of circles show inside them."""
@@ -690,6 +768,40 @@ def _covered(blocks: Sequence[tuple[int, int]], start: int, end: int) -> int:
     return sum(max(min(right, end) - max(left, start), 0) for left, right in blocks)
 
 
+@dataclass(frozen=True)
+class LibraryCounts:
+    """The circles of one library.
+
+    Attributes
+    ----------
+    tallies
+        Circle id to its tally, in the order of the circles.
+    removed
+        Filter (of `READ_FILTERS`, and `MATE_FILTER`) to the reads, or fragments, that it removed.
+    crossing_reads
+        Reads that passed `READ_FILTERS`.
+    """
+
+    tallies: dict[str, Tally]
+    removed: Counter[str]
+    crossing_reads: int
+
+    def filter_rows(self) -> list[dict[str, object]]:
+        """Return the filter log of the counting."""
+        rows: list[dict[str, object]] = []
+        kept = self.crossing_reads + sum(self.removed[name] for name in READ_FILTERS)
+        for name in READ_FILTERS:
+            kept -= self.removed[name]
+            rows.append(_filter_row("reads round a circle", name, self.removed[name], kept))
+        kept = sum(len(tally.back_splice) for tally in self.tallies.values())
+        rows.append(_filter_row("fragments", MATE_FILTER, self.removed[MATE_FILTER], kept))
+        return rows
+
+
+def _filter_row(step: str, name: str, removed: int, kept: int) -> dict[str, object]:
+    return {"step": step, "filter": name, "removed": removed, "kept": kept}
+
+
 def count_circles(
     bam: pysam.AlignmentFile,
     genome: pysam.FastaFile,
@@ -698,7 +810,7 @@ def count_circles(
     evidence: Sequence[int],
     strandedness: str,
     limits: Limits,
-) -> dict[str, Tally]:
+) -> LibraryCounts:
     """Count circles in one library.
 
     Parameters
@@ -717,24 +829,73 @@ def count_circles(
     limits
         Anchors and tolerances.
 
-    Returns
-    -------
-    dict
-        Circle id to its tally, in the order of the circles.
+    Raises
+    ------
+    ValueError
+        If a circle lies on a contig that the BAM does not know.
     """
-    by_contig: dict[str, list[int]] = defaultdict(list)
-    for number, circle in enumerate(circles):
-        by_contig[circle.junction.chrom].append(number)
-    found: dict[int, Tally] = {}
+    if not circles:
+        return LibraryCounts({}, Counter(), 0)
     sites = SpliceSites.of(annotation)
-    for chrom, numbers in by_contig.items():
-        own = [circles[number] for number in numbers]
-        boundaries = BoundaryBuilder(chrom, genome, annotation).build(own)
-        counter = _ContigCounter(bam, genome, own, boundaries, sites, strandedness, limits)
-        counter.scan()
-        tallies = counter.tallies([evidence[number] for number in numbers])
-        found.update(zip(numbers, tallies, strict=True))
-    return {circle.name: found[number] for number, circle in enumerate(circles)}
+    foreign = sorted({circle.junction.chrom for circle in circles} - set(bam.references))
+    if foreign:
+        raise ValueError(f"circles on contigs that the BAM does not know: {', '.join(foreign)}")
+    counters: dict[str, _ContigCounter] = {}
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, circle in enumerate(circles):
+        numbers[circle.junction.chrom].append(number)
+    for chrom, own in numbers.items():
+        of_contig = [circles[number] for number in own]
+        boundaries = BoundaryBuilder(chrom, genome, annotation).build(of_contig)
+        counters[chrom] = _ContigCounter(
+            bam, genome, of_contig, boundaries, sites, strandedness, limits
+        )
+
+    def is_linear(number: int, before: str, after: str) -> bool:
+        counter = counters[circles[number].junction.chrom]
+        return counter.is_linear(circles[number], before, after)
+
+    search = CircleSearch(
+        circles, evidence, annotation, genome, sites, strandedness, limits, is_linear
+    )
+    _scan(bam, counters, search)
+    tallies = [Tally() for _ in circles]
+    for chrom, counter in counters.items():
+        own = numbers[chrom]
+        for number, tally in zip(own, counter.tally([evidence[n] for n in own]), strict=True):
+            tallies[number] = tally
+    taken = {name for tally in tallies for name in tally.back_splice}
+    for name, found in search.resolve(bam, taken).items():
+        tallies[found.circle].back_splice.add(name)
+        tallies[found.circle].positions.add(found.place)
+    for chrom, counter in counters.items():
+        own_tallies = [tallies[number] for number in numbers[chrom]]
+        counter.read_introns(own_tallies)
+        counter.count_linear(own_tallies)
+    removed = sum((counter.removed for counter in counters.values()), Counter())
+    return LibraryCounts(
+        {circle.name: tallies[number] for number, circle in enumerate(circles)},
+        removed,
+        sum(counter.crossing_reads for counter in counters.values()),
+    )
+
+
+def _scan(
+    bam: pysam.AlignmentFile, counters: Mapping[str, _ContigCounter], search: CircleSearch
+) -> None:
+    """Show all records of a BAM to the counters of their contigs and to the search."""
+    chrom, counter = -1, None
+    for read in bam.fetch(until_eof=True):
+        flag = read.flag
+        if flag & SECONDARY:
+            continue
+        if not flag & SUPPLEMENTARY:
+            search.look(read)
+        if not flag & UNMAPPED:
+            if read.reference_id != chrom:
+                chrom, counter = read.reference_id, counters.get(str(read.reference_name))
+            if counter is not None:
+                counter.look(read)
 
 
 def counts_row(name: str, tally: Tally) -> dict[str, object]:
@@ -745,6 +906,7 @@ def counts_row(name: str, tally: Tally) -> dict[str, object]:
         "linear_start": tally.linear_start,
         "linear_end": tally.linear_end,
         "distinct_positions": len(tally.positions),
+        "shared_fragments": tally.shared,
         "spliced_introns": format_introns(tally.spliced),
         "retained_introns": format_introns(tally.retained),
     }

@@ -238,16 +238,75 @@ def _looks_alike(one: str, other: str) -> bool:
     return sum(a != b for a, b in zip(one, other, strict=False)) <= LOOKALIKE_MISMATCHES
 
 
-def is_high_confidence(junction: Junction, reads: int, positions: int, *, clear_ends: bool) -> bool:
-    """Return whether a circle is told with high confidence.
+@dataclass(frozen=True)
+class Support:
+    """What the fragments of a study show of a circle.
 
-    Two annotated ends need five fragments (below that the precision of every published tool falls).
-    Other junctions need ten, and a GT/AG signal or the lariat of an annotated intron. Either must
-    show the junction at three or more places of a read, which copies of one molecule do not, and
-    have ends that can be told from others (`has_clear_ends`).
+    Attributes
+    ----------
+    reads
+        Fragments across its back-splice.
+    positions
+        Different places in the reads at which the junction stands.
+    shared
+        Fragments that fit another circle as well.
     """
-    if positions < HIGH_CONFIDENCE_POSITIONS or not clear_ends:
+
+    reads: int
+    positions: int
+    shared: int = 0
+
+
+#: Why a circle is told with low confidence, in the order tested.
+LOW_CONFIDENCE = (
+    "ends that can be taken for others",
+    "ends inside exons off splice sites",
+    "no splice signal for ends nobody annotated",
+    "most fragments fit another circle as well",
+    "too few places of the junction in reads",
+    "too few fragments",
+)
+
+
+def low_confidence_reason(
+    circle: Circle, support: Support, annotation: Annotation, genome: pysam.FastaFile
+) -> str:
+    """Return why a circle is told with low confidence, one of `LOW_CONFIDENCE`; empty if high.
+
+    The rules, each against an artefact that published tools report as circles:
+
+    1. The ends must be told from other ends (`has_clear_ends`): tandem duplications, paralogues.
+    2. A junction between two places inside exons of its host gene, neither of them a splice site,
+       is what template switching of the reverse transcriptase leaves.
+    3. Where an end is no annotated splice site, GT/AG must flank the circle (or it is the lariat of
+       an annotated intron): chance gives the rarer signals.
+    4. At most half of the fragments may fit another circle as well.
+    5. The junction must stand at three or more places of a read, which copies of one molecule do
+       not show.
+    6. Two annotated ends need five fragments: below that the precision of every published tool
+       falls (Vromman 2023). Other junctions need ten: repeats and exons that nobody annotated make
+       such junctions too.
+    """
+    junction = circle.junction
+    annotated = junction.annotated == 2
+    least = HIGH_CONFIDENCE_READS if annotated else HIGH_CONFIDENCE_NOVEL_READS
+    doubts = (
+        not has_clear_ends(circle, annotation, genome),
+        junction.annotated == 0 and _inside_exons(circle),
+        not annotated and junction.motif not in ("GT/AG", "lariat"),
+        2 * support.shared > support.reads,
+        support.positions < HIGH_CONFIDENCE_POSITIONS,
+        support.reads < least,
+    )
+    return next((why for why, doubt in zip(LOW_CONFIDENCE, doubts, strict=True) if doubt), "")
+
+
+def _inside_exons(circle: Circle) -> bool:
+    """Return whether both ends of a circle lie inside exons of its host gene."""
+    if circle.gene is None:
         return False
-    if junction.annotated == 2:
-        return reads >= HIGH_CONFIDENCE_READS
-    return junction.motif in ("GT/AG", "lariat") and reads >= HIGH_CONFIDENCE_NOVEL_READS
+    exons = circle.gene.union
+    return all(
+        exons.clip(place - 1, place + 1).length == 2
+        for place in (circle.junction.start, circle.junction.end)
+    )

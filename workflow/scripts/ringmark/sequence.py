@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import ne
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,14 @@ SPLICE_MOTIFS = ("GT/AG", "GC/AG", "AT/AC")
 def reverse_complement(sequence: str) -> str:
     """Return the reverse complement of a DNA sequence."""
     return sequence.translate(_COMPLEMENT)[::-1]
+
+
+def mismatches(first: str, second: str) -> int:
+    """Count the places at which two sequences differ, as far as the shorter one goes."""
+    size = min(len(first), len(second))
+    if first[:size] == second[:size]:
+        return 0
+    return sum(map(ne, first, second))
 
 
 #: First and last two bases of an intron on the forward strand to the strand of the RNA and its
