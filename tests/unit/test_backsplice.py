@@ -1,4 +1,4 @@
-"""Back-splice junctions from split and clipped reads."""
+"""Back-splice junctions from split and realigned reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from toy_circles import (
     EXONS,
     World,
+    flip,
     make_world,
     mate,
     pair,
@@ -24,13 +25,15 @@ from toy_circles import (
     write_bam,
 )
 
-from ringmark.alignments import Mate
+from ringmark.alignments import Mate, Placement
 from ringmark.backsplice import (
     Evidence,
     Junction,
     Limits,
     find_junctions,
+    linear_cost,
     place_junction,
+    senses,
     splice_motif,
 )
 from ringmark.sequence import reverse_complement
@@ -266,6 +269,101 @@ def test_junction_without_room_for_a_signal_has_none(
     assert 0 <= found.start < found.end <= length
 
 
+# ---------------------------------------------------------------- cost and sense of an alignment
+
+
+def record(world: World, tmp_path: Path, mates: list[Mate]) -> list[pysam.AlignedSegment]:
+    """Return the primary records of a fragment, the first mate first."""
+    bam = write_bam(tmp_path / "record.bam", world, {"f": mates})
+    with pysam.AlignmentFile(str(bam)) as opened:
+        found = [read for read in opened.fetch(until_eof=True) if not read.is_supplementary]
+    return sorted(found, key=lambda read: read.is_read2)
+
+
+@pytest.mark.parametrize(
+    ("start", "cigar", "edits", "cost"),
+    [
+        (1800, ((0, 100),), 0, 0),
+        (1800, ((0, 100),), 4, 4),
+        (1800, ((7, 98), (8, 2)), 2, 2),
+        (1800, ((4, 30), (0, 70)), 0, 30),
+        (1800, ((4, 30), (0, 60), (4, 10)), 1, 41),
+        (1800, ((0, 50), (2, 7), (0, 50)), 7, 7),
+        (1800, ((0, 50), (1, 7), (0, 43)), 7, 7),
+        (1150, ((0, 50), (3, 600), (0, 50)), 1, 1),
+        (1150, ((0, 50), (3, 601), (0, 50)), 1, 3),
+        (1151, ((0, 50), (3, 600), (0, 50)), 1, 3),
+        (1150, ((0, 50), (3, 2100), (0, 50)), 0, 2),
+        (1500, ((0, 50), (3, 19), (0, 50)), 0, 0),
+        (1500, ((0, 50), (3, 20), (0, 50)), 0, 2),
+        (1500, ((0, 30), (3, 100), (0, 30), (3, 100), (0, 40)), 0, 4),
+        (1149, ((4, 5), (0, 20), (2, 1), (0, 15), (1, 3), (0, 15), (3, 600), (0, 42)), 4, 9),
+    ],
+    ids=[
+        "match",
+        "mismatches",
+        "mismatches as X",
+        "clip",
+        "two clips",
+        "deletion",
+        "insertion",
+        "annotated intron",
+        "novel end of an intron",
+        "novel start of an intron",
+        "novel intron between annotated exons",
+        "gap too short for an intron",
+        "shortest intron",
+        "two novel introns",
+        "annotated intron behind a clip and indels",
+    ],
+)
+@pytest.mark.parametrize("chrom", ["p", "m"])
+def test_linear_cost(
+    world: World,
+    tmp_path: Path,
+    chrom: str,
+    start: int,
+    cigar: tuple[tuple[int, int], ...],
+    edits: int,
+    cost: int,
+) -> None:
+    part = Placement(chrom, start, "-", cigar, 60, edits)
+    (read,) = record(world, tmp_path, [mate(random_bases(100, 4), (part,))])
+    assert linear_cost(read, world.sites) == cost
+
+
+def test_every_base_of_an_unmapped_read_counts(world: World, tmp_path: Path) -> None:
+    lost = mate(random_bases(87, 4), ())
+    mapped = single(world, "p", EXONS, 0, 60, "+", turns=1)[0]
+    (alone,) = record(world, tmp_path, [lost])
+    assert linear_cost(alone, world.sites) == 87
+    # next to its mate, whose place it has
+    first, second = record(world, tmp_path, [mapped, lost])
+    assert (first.reference_start, second.reference_start) == (1000, 1000)
+    assert [linear_cost(read, world.sites) for read in (first, second)] == [0, 87]
+
+
+@pytest.mark.parametrize("library", ["reverse", "forward", "unstranded"])
+@pytest.mark.parametrize("rna", ["+", "-"])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_senses(world: World, tmp_path: Path, rna: str, library: str, mapped: bool) -> None:
+    """The bases of both mates in the direction of the RNA, wherever they are placed."""
+    protocol = "reverse" if library == "unstranded" else library
+    mates = pair(world, "p", EXONS[:1], 20, 150, 60, rna, protocol, turns=1)
+    left, right = world.contigs["p"][1020:1080], world.contigs["p"][1110:1170]
+    if not mapped:
+        mates = [replace(item, placements=()) for item in mates]
+    shown = [senses(read, library) for read in record(world, tmp_path, mates)]
+    inner = [left, right] if rna == "+" else [reverse_complement(left), reverse_complement(right)]
+    if (rna == "+") != (protocol == "forward"):
+        inner.reverse()
+    if library == "unstranded":
+        for both, one in zip(shown, inner, strict=True):
+            assert sorted(both) == sorted((one, reverse_complement(one)))
+    else:
+        assert shown == [(one,) for one in inner]
+
+
 # ---------------------------------------------------------------- split reads
 
 
@@ -371,8 +469,19 @@ def test_low_mapping_quality_of_both_parts(world: World, tmp_path: Path) -> None
     )
     assert len(rows(find(world, tmp_path, {"f": [one]}))) == 1
     evidence = find(world, tmp_path, {"f": [both]})
-    assert rows(evidence) == []
+    # what the aligner says is not used, what the read shows is
     assert evidence.removed == {"low mapping quality": 1}
+    assert evidence.kept == 0
+    assert rows(evidence) == [("p", 1800, 2700, "+", "GT/AG", 0, 1)]
+
+
+def test_low_mapping_quality_at_sites_nobody_annotated(tmp_path: Path) -> None:
+    world = unannotated_world(tmp_path)
+    read = single(world, "p", ((1800, 2700),), 850, 100, "+")[0]
+    parts = tuple(replace(item, mapping_quality=0, hits=9) for item in read.placements)
+    evidence = find(world, tmp_path, {"f": [replace(read, placements=parts)]})
+    assert evidence.removed == {"low mapping quality": 1}
+    assert rows(evidence) == []
 
 
 def unannotated_world(folder: Path) -> World:
@@ -432,7 +541,7 @@ def test_indels_in_both_parts(world: World, tmp_path: Path) -> None:
     assert rows(find(world, tmp_path, reads)) == [("p", 1800, 2700, "+", "GT/AG", 1, 0)]
 
 
-# ---------------------------------------------------------------- clipped reads
+# ---------------------------------------------------------------- realigned reads
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -476,31 +585,137 @@ def test_clip_with_a_useless_supplementary_record(world: World, tmp_path: Path) 
     assert rows(find(world, tmp_path, reads)) == [("p", 1800, 2700, "+", "GT/AG", 0, 1)]
 
 
-@pytest.mark.parametrize(("edits", "found"), [(2, False), (3, True)])
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_bad_alignment_over_an_intron_that_nobody_annotated_is_doubted(
-    world: World, tmp_path: Path, side: str, edits: int, found: bool
+def badly_placed(world: World, name: str, edits: int) -> list[Mate]:
+    """Return a read over the back-splice of exons 2 and 3 that the aligner placed otherwise.
+
+    Half of it lies at the circle, but where the alignment is ``whole``.
+    """
+    start, cigar = {
+        "whole": (5000, ((0, 100),)),
+        "annotated intron, left": (1150, ((0, 50), (3, 600), (0, 50))),
+        "annotated intron, right": (2650, ((0, 50), (3, 600), (0, 50))),
+        "novel intron, left": (300, ((0, 50), (3, 1450), (0, 50))),
+        "novel intron, right": (2650, ((0, 50), (3, 2500), (0, 50))),
+    }[name]
+    read = single(world, "p", CIRCLE, 300, 100, "+")[0]
+    part = replace(read.placements[0], start=start, cigar=cigar, edit_distance=edits)
+    return [replace(read, placements=(part,))]
+
+
+@pytest.mark.parametrize(
+    ("alignment", "doubted_from"),
+    [
+        ("whole", 3),
+        ("annotated intron, left", 3),
+        ("annotated intron, right", 3),
+        ("novel intron, left", 1),
+        ("novel intron, right", 1),
+    ],
+)
+def test_a_bad_alignment_is_doubted(
+    world: World, tmp_path: Path, alignment: str, doubted_from: int
 ) -> None:
-    """A paralogue of the circle's other end lies in reach of an intron."""
-    read = single(world, "p", CIRCLE, 300, 100, "+")[0]
-    if side == "right":
-        part = replace(read.placements[0], start=2650, cigar=((0, 50), (3, 2500), (0, 50)))
-    else:
-        part = replace(read.placements[0], start=300, cigar=((0, 50), (3, 1450), (0, 50)))
-    reads = {"f": [replace(read, placements=(replace(part, edit_distance=edits),))]}
-    expected = [("p", 1800, 2700, "+", "GT/AG", 0, 1)] if found else []
-    assert rows(find(world, tmp_path, reads)) == expected
+    """A paralogue or a copy of the circle's other end elsewhere is not better by 3 differences.
+
+    An intron that nobody annotated counts as 2 of them.
+    """
+    believed = {"f": badly_placed(world, alignment, doubted_from - 1)}
+    assert rows(find(world, tmp_path, believed)) == []
+    doubted = {"f": badly_placed(world, alignment, doubted_from)}
+    assert rows(find(world, tmp_path, doubted)) == [("p", 1800, 2700, "+", "GT/AG", 0, 1)]
 
 
-def test_a_bad_alignment_over_an_annotated_intron_is_believed(world: World, tmp_path: Path) -> None:
-    read = single(world, "p", CIRCLE, 300, 100, "+")[0]
-    part = replace(
-        read.placements[0], start=2650, cigar=((0, 50), (3, 600), (0, 50)), edit_distance=9
+@pytest.mark.parametrize(("cost", "found"), [(3, False), (4, False), (5, True)])
+def test_a_circle_must_be_better_by_the_margin(
+    world: World, tmp_path: Path, cost: int, found: bool
+) -> None:
+    """The read itself differs from the circle twice."""
+    (read,) = badly_placed(world, "whole", cost)
+    assert read.placements[0].strand == "-"
+    wrong = replace(read, sequence=flip(read.sequence, 20, 80))
+    assert bool(rows(find(world, tmp_path, {"f": [wrong]}))) is found
+
+
+@pytest.mark.parametrize("library", ["reverse", "forward", "unstranded"])
+@pytest.mark.parametrize(("chrom", "strand"), [("p", "+"), ("m", "-")])
+@pytest.mark.parametrize("lost", ["both", "crossing", "other"])
+def test_unmapped_reads(
+    world: World, tmp_path: Path, chrom: str, strand: str, library: str, lost: str
+) -> None:
+    protocol = "reverse" if library == "unstranded" else library
+    # the mates end at 350 + 40 and at 350 + 160 of the circle
+    mates = pair(world, chrom, CIRCLE, 290, 220, 100, strand, protocol)
+    crosses = [len(item.placements) == 2 for item in mates]
+    assert sorted(crosses) == [False, True]
+    fragment = [
+        replace(item, placements=()) if lost == "both" or (lost == "crossing") is over else item
+        for item, over in zip(mates, crosses, strict=True)
+    ]
+    split = int(lost == "other")
+    expected = [(chrom, 1800, 2700, strand, "GT/AG", split, 1 - split)]
+    assert rows(find(world, tmp_path, {"f": fragment}, library)) == expected
+
+
+def test_an_unmapped_read_of_the_other_strand_is_no_evidence(world: World, tmp_path: Path) -> None:
+    lost = {"f": [replace(single(world, "p", CIRCLE, 300, 100, "-")[0], placements=())]}
+    assert rows(find(world, tmp_path, lost, "reverse")) == []
+    assert len(rows(find(world, tmp_path, lost, "unstranded"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "found"),
+    [
+        (1800, 1820, True),
+        (1800, 4300, False),
+        (1800, 900, False),
+        (5000, 4300, True),
+        (900, 4300, True),
+    ],
+    ids=["inside", "mate behind", "mate before", "elsewhere", "elsewhere before"],
+)
+def test_the_mate_of_a_realigned_read(
+    world: World, tmp_path: Path, own: int, other: int, found: bool
+) -> None:
+    """Where the read lies in the circle its mate must too; where it is misplaced this says nothing.
+
+    The counting, not the discovery, then places the mates anew.
+    """
+    read = pair(world, "p", CIRCLE, 350 - 20, 100, 100, "+", shortest=50)[0]
+    assert read.placements[0].start == 1800
+    read = replace(read, placements=(replace(read.placements[0], start=own),))
+    far = mate(
+        world.contigs["p"][other : other + 100], placements_of("p", range(other, other + 100), "+")
     )
-    assert rows(find(world, tmp_path, {"f": [replace(read, placements=(part,))]})) == []
+    assert bool(rows(find(world, tmp_path, {"f": [read, far]}))) is found
+
+
+def test_a_realigned_read_whose_mate_points_the_same_way(world: World, tmp_path: Path) -> None:
+    read = pair(world, "p", CIRCLE, 350 - 20, 100, 100, "+", shortest=50)[0]
+    same = mate(world.contigs["p"][1820:1920], placements_of("p", range(1820, 1920), "-"))
+    assert rows(find(world, tmp_path, {"f": [read, same]})) == []
+
+
+def test_a_realigned_junction_without_a_signal_keeps_its_strand(tmp_path: Path) -> None:
+    bases = put(put(toy_contig("+"), 1798, "TT"), 2700, "TT")
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
+    reads = {"f": [replace(single(world, "p", CIRCLE, 300, 100, "+")[0], placements=())]}
+    assert rows(find(world, tmp_path, reads)) == [("p", 1800, 2700, "+", "none", 0, 1)]
+
+
+@pytest.mark.parametrize("span", [899, 900])
+def test_bounds_of_the_span_of_realigned_reads(world: World, tmp_path: Path, span: int) -> None:
+    reads = {"f": [replace(single(world, "p", CIRCLE, 300, 100, "+")[0], placements=())]}
+    most = find(world, tmp_path, reads, limits=Limits(max_span=span))
+    assert bool(rows(most)) is (span == 900)
+    least = find(world, tmp_path, reads, limits=Limits(min_span=span + 1))
+    assert bool(rows(least)) is (span == 899)
+
+
+def test_introns_of_both_strands(world: World) -> None:
     assert world.sites.is_intron("p", 2700, 3300)
     assert world.sites.is_intron("m", 2700, 3300)
     assert not world.sites.is_intron("p", 2700, 4200)
+    assert not world.sites.is_intron("nowhere", 2700, 3300)
 
 
 def test_adapter_is_no_far_end(world: World, tmp_path: Path) -> None:

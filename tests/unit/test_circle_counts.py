@@ -115,7 +115,7 @@ def test_cut_read_whose_clip_is_shorter_than_the_distance() -> None:
 
 
 def test_counts_row() -> None:
-    found = Tally({"a", "b"}, {(3, True), (4, True)}, 7, 8)
+    found = Tally({"a", "b"}, {(3, True), (4, True)}, shared=1, linear_start=7, linear_end=8)
     found.spliced[10, 20] = 2
     assert counts_row("c:0-1:+", found) == {
         "circle": "c:0-1:+",
@@ -123,6 +123,7 @@ def test_counts_row() -> None:
         "linear_start": 7,
         "linear_end": 8,
         "distinct_positions": 2,
+        "shared_fragments": 1,
         "spliced_introns": "10-20:2",
         "retained_introns": "",
     }
@@ -194,7 +195,7 @@ def test_reads_of_the_other_strand_do_not_count(world: World, tmp_path: Path) ->
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize(
-    ("anchor", "counted"), [(7, False), (8, True), (9, True), (15, True), (19, True), (30, True)]
+    ("anchor", "counted"), [(5, False), (6, True), (7, True), (15, True), (19, True), (30, True)]
 )
 @pytest.mark.parametrize(("junction", "strand"), [(PLUS, "+"), (MINUS, "-")])
 def test_anchors_of_soft_clipped_reads(
@@ -483,7 +484,7 @@ def test_linear_fragments_at_both_ends(world: World, tmp_path: Path) -> None:
     assert (found.linear_start, found.linear_end) == (2, 2)
 
 
-@pytest.mark.parametrize(("anchor", "counted"), [(7, 0), (8, 1), (20, 1)])
+@pytest.mark.parametrize(("anchor", "counted"), [(5, 0), (6, 1), (20, 1)])
 @pytest.mark.parametrize("inside", [True, False])
 @pytest.mark.parametrize("placed", [True, False], ids=["spliced", "clipped"])
 def test_anchors_of_linear_reads(
@@ -503,6 +504,81 @@ def test_anchors_of_linear_reads(
     found = tally(world, tmp_path, {"f": [mate(world.bases("p", spans), parts)]})
     assert (found.linear_start, found.linear_end) == (counted, 0)
     assert not found.back_splice
+
+
+def lariat(strand: str) -> Junction:
+    """Return the lariat of the intron behind exon 3 (``+``, contig p) or before it (``-``, m)."""
+    if strand == "+":
+        return Junction("p", EXONS[2][1], EXONS[3][0] - 25, "+", "lariat", 1)
+    return Junction("m", EXONS[1][1] + 25, EXONS[2][0], "-", "lariat", 1)
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_linear_fragments_of_a_lariat(world: World, tmp_path: Path, strand: str) -> None:
+    """The reads of the exon at the 5' splice site: on to the intron and to the next exon alike.
+
+    The 3' splice site is none of its ends, and nothing is spliced at the branch point.
+    """
+    circle = lariat(strand)
+    molecules = {
+        "+": {
+            "runs in": [(2650, 2750)],
+            "spliced": [(2650, 2700), (3300, 3350)],
+            "over the branch point": [(3225, 3325)],
+            "into the next exon": [(3280, 3380)],
+            "in the exon": [(2600, 2700)],
+            "in the intron": [(2800, 2900)],
+        },
+        "-": {
+            "runs in": [(2450, 2550)],
+            "spliced": [(1900, 1950), (2500, 2550)],
+            "over the branch point": [(1925, 2025)],
+            "into the next exon": [(1870, 1970)],
+            "in the exon": [(2500, 2600)],
+            "in the intron": [(2300, 2400)],
+        },
+    }[strand]
+    expected = {"runs in": (1, 0), "spliced": (1, 0), "over the branch point": (0, 1)}
+    chrom, placed = circle.chrom, "-" if strand == "+" else "+"
+    for name, blocks in molecules.items():
+        parts = placements_of(chrom, positions(blocks), placed)
+        fragment = {"f": [mate(world.bases(chrom, blocks), parts)]}
+        found = tally(world, tmp_path, fragment, circle)
+        ends = (found.linear_start, found.linear_end)
+        assert (ends if strand == "+" else ends[::-1]) == expected.get(name, (0, 0)), name
+        assert not found.back_splice, name
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("kept", ["exon", "next exon"])
+def test_clipped_reads_are_linear_for_a_lariat(
+    world: World, tmp_path: Path, strand: str, kept: str
+) -> None:
+    """A read over the intron of the lariat of which the aligner left out one exon."""
+    circle = lariat(strand)
+    blocks = [(2680, 2700), (3300, 3380)] if strand == "+" else [(1870, 1950), (2500, 2520)]
+    if kept == "exon":
+        blocks = [(2620, 2700), (3300, 3320)] if strand == "+" else [(1930, 1950), (2500, 2580)]
+    (left, right), chrom = blocks, circle.chrom
+    placed = "-" if strand == "+" else "+"
+    if left[1] - left[0] == 80:
+        part = Placement(chrom, left[0], placed, ((0, 80), (4, 20)), 60, 0)
+    else:
+        part = Placement(chrom, right[0], placed, ((4, 20), (0, 80)), 60, 0)
+    found = tally(world, tmp_path, {"f": [mate(world.bases(chrom, blocks), (part,))]}, circle)
+    ends = (found.linear_start, found.linear_end)
+    assert ends == ((1, 0) if strand == "+" else (0, 1))
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_fragments_of_a_lariat(world: World, tmp_path: Path, strand: str) -> None:
+    circle = lariat(strand)
+    molecule = ((circle.start, circle.end),)
+    size = circle.end - circle.start
+    reads = {"f": pair(world, circle.chrom, molecule, size - 50, 180, 100, strand)}
+    found = tally(world, tmp_path, reads, circle)
+    assert found.back_splice == {"f"}
+    assert (found.linear_start, found.linear_end) == (0, 0)
 
 
 def test_linear_mates_count_once(world: World, tmp_path: Path) -> None:
@@ -607,9 +683,13 @@ def test_circles_of_several_contigs_keep_their_order(world: World, tmp_path: Pat
     assert list(found)[1] == "p:1800-2700:+"
 
 
-def test_a_contig_that_the_bam_does_not_know(world: World, tmp_path: Path) -> None:
-    bam = write_bam(tmp_path / "reads.bam", replace(world, contigs={"p": world.contigs["p"]}), {})
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_contig_that_the_bam_does_not_know(world: World, tmp_path: Path, empty: bool) -> None:
+    known = replace(world, contigs={"p": world.contigs["p"]})
+    reads = {} if empty else {"f": pair(world, "p", CIRCLE, 290, 180, 100, "+")}
+    bam = write_bam(tmp_path / "reads.bam", known, reads)
     with pysam.AlignmentFile(str(bam)) as opened:
         assert opened.references == ("p",)
-    with pytest.raises(ValueError, match="m"):
-        count(world, bam, [MINUS])
+    with pytest.raises(ValueError, match=r"contigs that the BAM does not know: m$"):
+        count(world, bam, [MINUS, PLUS])
+    assert count(world, bam, [PLUS])["p:1800-2700:+"].back_splice == set(reads)
