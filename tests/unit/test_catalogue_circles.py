@@ -30,10 +30,10 @@ MINUS = Junction("m", 1800, 2700, "-", "GT/AG", 2)
 LARIAT = Junction("p", 2700, 3275, "+", "lariat", 1)
 ANTISENSE = Junction("m", 1850, 2650, "+", "GT/AG", 0)
 
-#: back_splice, linear_start, linear_end, distinct_positions, shared_fragments, spliced and retained
-#: introns.
-Counts = tuple[int, int, int, int, int, str, str]
-NONE: Counts = (0, 0, 0, 0, 0, "", "")
+#: back_splice, linear_start, linear_end, distinct_positions, shared_fragments,
+#: anchored_fragments, spliced and retained introns.
+Counts = tuple[int, int, int, int, int, int, str, str]
+NONE: Counts = (0, 0, 0, 0, 0, 0, "", "")
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def bed(tmp_path: Path) -> list[list[str]]:
 def test_table_and_matrices(world: World, tmp_path: Path) -> None:
     junctions = [MINUS, PLUS, LARIAT]
     libraries: dict[str, Sequence[Counts]] = {
-        "one": [(3, 4, 5, 2, 0, "", ""), NONE, (4, 1, 0, 4, 0, "", "")],
-        "two": [(2, 1, 1, 1, 0, "", ""), (2, 7, 8, 2, 0, "", ""), (6, 0, 0, 4, 0, "", "")],
+        "one": [(3, 4, 5, 2, 0, 3, "", ""), NONE, (4, 1, 0, 4, 0, 4, "", "")],
+        "two": [(2, 1, 1, 1, 0, 2, "", ""), (2, 7, 8, 2, 0, 2, "", ""), (6, 0, 0, 4, 0, 6, "", "")],
     }
     assert run(world, tmp_path, junctions, libraries) == 0
     table = circles(tmp_path)
@@ -157,9 +157,9 @@ def test_linear_counts_are_rounded_half_up() -> None:
 def test_fewest_reads(world: World, tmp_path: Path, least: int, kept: int) -> None:
     junctions = [MINUS, PLUS, LARIAT]
     rows: Sequence[Counts] = [
-        (5, 0, 0, 1, 0, "", ""),
-        (1, 0, 0, 1, 0, "", ""),
-        (2, 0, 0, 1, 0, "", ""),
+        (5, 0, 0, 1, 0, 5, "", ""),
+        (1, 0, 0, 1, 0, 1, "", ""),
+        (2, 0, 0, 1, 0, 2, "", ""),
     ]
     assert run(world, tmp_path, junctions, {"one": rows}, "--min-reads", str(least)) == 0
     assert len(circles(tmp_path)) == kept
@@ -171,7 +171,7 @@ def test_fewest_reads(world: World, tmp_path: Path, least: int, kept: int) -> No
 
 
 def test_filter_logs_are_summed_in_their_order(world: World, tmp_path: Path) -> None:
-    rows: Sequence[Counts] = [(5, 0, 0, 1, 0, "", "")]
+    rows: Sequence[Counts] = [(5, 0, 0, 1, 0, 5, "", "")]
     assert run(world, tmp_path, [MINUS], {"one": rows, "two": rows, "three": rows}) == 0
     log = FILTERS.read(tmp_path / "out" / "filters.tsv")
     assert log["filter"].tolist()[:2] == ["filter 0", "filter 1"]
@@ -188,14 +188,25 @@ def test_filter_log_counts_the_reasons_for_low_confidence() -> None:
 
 def test_evidence_for_and_against_each_circle(world: World, tmp_path: Path) -> None:
     rows: Sequence[Counts] = [
-        (9, 0, 0, 4, 2, "1950-2500:3,1950-3300:1,2700-3300:4", "2700-3300:1"),
-        (1, 0, 0, 1, 1, "", ""),
+        (9, 0, 0, 4, 2, 9, "1950-2500:3,1950-3300:1,2700-3300:4", "2700-3300:1"),
+        (1, 0, 0, 1, 1, 1, "", ""),
     ]
     assert run(world, tmp_path, [PLUS, MINUS], {"one": rows, "two": rows}) == 0
     found = EVIDENCE.read(tmp_path / "out" / "evidence.tsv").set_index("circle")
     assert found.fillna("NA").astype(str).to_numpy().tolist() == [
-        ["5", "0", "18", "8", "4", "1950-2500:6,2700-3300:8", "1950-3300:2", "2700-3300:2", "NA"],
-        ["5", "0", "2", "2", "2", "1950-2500:0", "NA", "NA", LOW_CONFIDENCE[3]],
+        [
+            "5",
+            "0",
+            "18",
+            "8",
+            "4",
+            "18",
+            "1950-2500:6,2700-3300:8",
+            "1950-3300:2",
+            "2700-3300:2",
+            "NA",
+        ],
+        ["5", "0", "2", "2", "2", "2", "1950-2500:0", "NA", "NA", LOW_CONFIDENCE[3]],
     ]
     assert circles(tmp_path)["confidence"].tolist() == ["high", "low"]
 
@@ -203,10 +214,10 @@ def test_evidence_for_and_against_each_circle(world: World, tmp_path: Path) -> N
 def test_bed12(world: World, tmp_path: Path) -> None:
     junctions = [MINUS, PLUS, LARIAT, ANTISENSE]
     rows: Sequence[Counts] = [
-        (5, 0, 0, 1, 0, "", ""),
-        (2000, 0, 0, 1, 0, "1950-2500:3", "2700-3300:4"),
-        (2, 0, 0, 1, 0, "", ""),
-        (4, 0, 0, 1, 0, "2000-2200:3", ""),
+        (5, 0, 0, 1, 0, 5, "", ""),
+        (2000, 0, 0, 1, 0, 2000, "1950-2500:3", "2700-3300:4"),
+        (2, 0, 0, 1, 0, 2, "", ""),
+        (4, 0, 0, 1, 0, 4, "2000-2200:3", ""),
     ]
     assert run(world, tmp_path, junctions, {"one": rows}) == 0
     lines = bed(tmp_path)
@@ -233,7 +244,7 @@ def test_bed12(world: World, tmp_path: Path) -> None:
 
 
 def test_sequences_begin_at_the_acceptor(world: World, tmp_path: Path) -> None:
-    rows: Sequence[Counts] = [(5, 0, 0, 1, 0, "", "")] * 3
+    rows: Sequence[Counts] = [(5, 0, 0, 1, 0, 5, "", "")] * 3
     assert run(world, tmp_path, [MINUS, PLUS, LARIAT], {"one": rows}) == 0
     found = fasta(tmp_path)
     assert list(found) == list(circles(tmp_path).index)
@@ -247,7 +258,7 @@ def test_sequences_begin_at_the_acceptor(world: World, tmp_path: Path) -> None:
 
 def test_introns_of_all_libraries_are_joined(world: World, tmp_path: Path) -> None:
     """One fragment in each of two libraries shows the intron: together they are enough."""
-    one: Sequence[Counts] = [(3, 0, 0, 1, 0, "", "1950-2500:1")]
+    one: Sequence[Counts] = [(3, 0, 0, 1, 0, 3, "", "1950-2500:1")]
     assert run(world, tmp_path, [PLUS], {"a": one}) == 0
     assert circles(tmp_path)["type"].tolist() == ["exonic"]
     assert run(world, tmp_path, [PLUS], {"a": one, "b": one}) == 0
@@ -256,7 +267,7 @@ def test_introns_of_all_libraries_are_joined(world: World, tmp_path: Path) -> No
 
 
 def test_places_of_all_libraries_make_confidence(world: World, tmp_path: Path) -> None:
-    rows: Sequence[Counts] = [(2, 0, 0, 1, 0, "", "")]
+    rows: Sequence[Counts] = [(2, 0, 0, 1, 0, 2, "", "")]
     for count, expected in ((2, "low"), (3, "high")):
         libraries = {f"library{number}": rows for number in range(count)}
         assert run(world, tmp_path, [PLUS], libraries) == 0

@@ -115,7 +115,9 @@ def test_cut_read_whose_clip_is_shorter_than_the_distance() -> None:
 
 
 def test_counts_row() -> None:
-    found = Tally({"a", "b"}, {(3, True), (4, True)}, shared=1, linear_start=7, linear_end=8)
+    found = Tally(
+        {"a", "b"}, {(3, True), (4, True)}, shared=1, anchored=2, linear_start=7, linear_end=8
+    )
     found.spliced[10, 20] = 2
     assert counts_row("c:0-1:+", found) == {
         "circle": "c:0-1:+",
@@ -124,6 +126,7 @@ def test_counts_row() -> None:
         "linear_end": 8,
         "distinct_positions": 2,
         "shared_fragments": 1,
+        "anchored_fragments": 2,
         "spliced_introns": "10-20:2",
         "retained_introns": "",
     }

@@ -177,14 +177,14 @@ SIGNAL, SHARED, PLACES, FEW = LOW_CONFIDENCE[2:]
 
 
 @pytest.mark.parametrize(
-    ("motif", "annotated", "reads", "positions", "shared", "reason"),
+    ("motif", "annotated", "anchored", "positions", "shared", "reason"),
     [
         ("GT/AG", 2, 5, 3, 2, ""),
         ("none", 2, 5, 3, 0, ""),
         ("GT/AG", 2, 4, 4, 0, FEW),
         ("GT/AG", 2, 50, 2, 0, PLACES),
-        ("GT/AG", 2, 50, 9, 25, ""),
-        ("GT/AG", 2, 50, 9, 26, SHARED),
+        ("GT/AG", 2, 50, 9, 49, ""),
+        ("GT/AG", 2, 50, 9, 50, SHARED),
         ("GT/AG", 1, 9, 9, 0, FEW),
         ("GT/AG", 1, 10, 3, 0, ""),
         ("GT/AG", 0, 10, 3, 0, ""),
@@ -198,13 +198,13 @@ def test_confidence(
     world: World,
     motif: str,
     annotated: int,
-    reads: int,
+    anchored: int,
     positions: int,
     shared: int,
     reason: str,
 ) -> None:
     junction = Junction("p", 1800, 2700, "+", motif, annotated)
-    support = Support(reads, positions, shared)
+    support = Support(99, positions, shared, anchored)
     circle = build(world, junction)
     assert low_confidence_reason(circle, support, world.annotation, world.genome) == reason
 
@@ -226,7 +226,7 @@ def test_junctions_of_template_switching(
 ) -> None:
     annotated = world.sites.annotated("p", start, end, strand)
     circle = build(world, Junction("p", start, end, strand, "GT/AG", annotated))
-    support = Support(50, 20)
+    support = Support(50, 20, 0, 50)
     assert low_confidence_reason(circle, support, world.annotation, world.genome) == reason
 
 
@@ -234,7 +234,7 @@ def test_unclear_ends_come_first(tmp_path: Path) -> None:
     bases = put(toy_contig("+"), 3300, toy_contig("+")[1800:1830])
     world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
     reason = low_confidence_reason(
-        build(world, PLUS), Support(2, 1), world.annotation, world.genome
+        build(world, PLUS), Support(2, 1, 0, 2), world.annotation, world.genome
     )
     assert reason == LOW_CONFIDENCE[0]
 

@@ -49,6 +49,7 @@ EVIDENCE = Table(
         "reads": INTEGER,
         "distinct_positions": INTEGER,
         "shared_fragments": INTEGER,
+        "anchored_fragments": INTEGER,
         "introns": STRING,
         "other_introns": STRING,
         "retained_introns": STRING,
@@ -144,6 +145,7 @@ def evidence_row(
         "reads": support.reads,
         "distinct_positions": support.positions,
         "shared_fragments": support.shared,
+        "anchored_fragments": support.anchored,
         "introns": format_introns(path) or None,
         "other_introns": format_introns(
             {intron: count for intron, count in spliced.items() if intron not in path}
@@ -233,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "reads": reads.sum(axis=1),
             "positions": matrix(counts, "distinct_positions").sum(axis=1),
             "shared": matrix(counts, "shared_fragments").sum(axis=1),
+            "anchored": matrix(counts, "anchored_fragments").sum(axis=1),
         }
     ).astype(int)
     spliced, retained = introns(counts, "spliced_introns"), introns(counts, "retained_introns")

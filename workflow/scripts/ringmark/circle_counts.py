@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -74,6 +74,7 @@ CIRCLE_COUNTS = Table(
         "linear_end": INTEGER,
         "distinct_positions": INTEGER,
         "shared_fragments": INTEGER,
+        "anchored_fragments": INTEGER,
         "spliced_introns": STRING,
         "retained_introns": STRING,
     },
@@ -81,6 +82,8 @@ CIRCLE_COUNTS = Table(
 
 #: Bases of a tail that are compared with the ways.
 COMPARED_BASES = 50
+#: Bases on both sides of a junction from which on a fragment counts for the confidence.
+CERTAIN_ANCHOR = 8
 #: Intron bases a read must cover before the intron counts as retained.
 RETAINED_BASES = 10
 
@@ -152,6 +155,8 @@ class Tally:
         Places of the junction in their reads, with the strand of the read.
     shared
         Fragments that fit another circle as well.
+    anchored
+        Fragments of which a read has `CERTAIN_ANCHOR` bases on both sides of the junction.
     linear_start, linear_end
         Fragments that run linearly over the circle's start and end.
     spliced, retained
@@ -161,6 +166,7 @@ class Tally:
     back_splice: set[str] = field(default_factory=set)
     positions: set[tuple[int, bool]] = field(default_factory=set)
     shared: int = 0
+    anchored: int = 0
     linear_start: int = 0
     linear_end: int = 0
     spliced: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -400,12 +406,15 @@ class _Crossing:
         Mates that are aligned, this one included.
     place
         Place of the junction in the read, and whether the read is on the reverse strand.
+    anchor
+        Bases on the shorter side of the junction.
     """
 
     edits: int
     astray: bool
     mates: int
     place: tuple[int, bool]
+    anchor: int
 
 
 @dataclass
@@ -542,7 +551,7 @@ class _ContigCounter:
         if not mate_points_back(read):
             return READ_FILTERS[3]
         edits = int(read.get_tag("NM")) - wrong + contest.circular
-        self._cross(read, rounds, edits + self._short_edits(read, touch), touch.cut)
+        self._cross(read, rounds, edits + self._short_edits(read, touch), touch)
         return ""
 
     def _other_end(self, circle: int, boundary: Boundary, inner: str, strand: str) -> bool:
@@ -623,17 +632,19 @@ class _ContigCounter:
         return mismatches(sequence[cut - short : cut], boundary.inner[-short:])
 
     def _cross(
-        self, read: pysam.AlignedSegment, rounds: Sequence[int], edits: int, cut: int
+        self, read: pysam.AlignedSegment, rounds: Sequence[int], edits: int, touch: _Touch
     ) -> None:
         """Note that a read crosses the back-splices of some circles."""
+        anchor = min(len(touch.tail), len(touch.inner) - touch.short)
         found = self.crossings[str(read.query_name)]
         mates = 2 if read.is_paired and not read.mate_is_unmapped else 1
         for number in rounds:
             junction = self.circles[number].junction
             astray = not mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance)
-            seen = _Crossing(edits, astray, mates, (cut, read.is_reverse))
-            if number not in found or (edits, astray) < (found[number].edits, found[number].astray):
-                found[number] = seen
+            seen = _Crossing(edits, astray, mates, (touch.cut, read.is_reverse), anchor)
+            known = found.get(number, seen)
+            best = min(seen, known, key=lambda item: (item.edits, item.astray))
+            found[number] = replace(best, anchor=max(seen.anchor, known.anchor))
 
     def tally(self, evidence: Sequence[int]) -> list[Tally]:
         """Return the back-splice fragments of every circle and what they show."""
@@ -647,6 +658,7 @@ class _ContigCounter:
             tally = tallies[owners[name]]
             tally.back_splice.add(name)
             tally.shared += self._is_shared(name, owners[name])
+            tally.anchored += crossing.anchor >= CERTAIN_ANCHOR
             tally.positions.add(crossing.place)
             tally.spliced.update(inside.spliced)
             tally.retained.update(inside.retained)
@@ -868,6 +880,7 @@ def count_circles(
     for name, found in search.resolve(bam, taken).items():
         tallies[found.circle].back_splice.add(name)
         tallies[found.circle].positions.add(found.place)
+        tallies[found.circle].anchored += found.anchor >= CERTAIN_ANCHOR
     for chrom, counter in counters.items():
         own_tallies = [tallies[number] for number in numbers[chrom]]
         counter.read_introns(own_tallies)
@@ -907,6 +920,7 @@ def counts_row(name: str, tally: Tally) -> dict[str, object]:
         "linear_end": tally.linear_end,
         "distinct_positions": len(tally.positions),
         "shared_fragments": tally.shared,
+        "anchored_fragments": tally.anchored,
         "spliced_introns": format_introns(tally.spliced),
         "retained_introns": format_introns(tally.retained),
     }

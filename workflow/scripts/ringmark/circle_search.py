@@ -58,10 +58,13 @@ class Fit:
         Bases of the read that differ from the circle.
     cut
         First base of the read after the junction, along the genome's forward strand.
+    anchor
+        Bases on the shorter side of the junction.
     """
 
     edits: int
     cut: int
+    anchor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,13 @@ class Found:
         Number of the circle.
     place
         Place of the junction in the read, and whether the read is on the reverse strand.
+    anchor
+        Bases on the shorter side of the junction, of the read that has most.
     """
 
     circle: int
     place: tuple[int, bool]
+    anchor: int
 
 
 @dataclass
@@ -192,7 +198,11 @@ class CircleSearch:
             if wrong > MISMATCH_RATE * len(shown):
                 return None
             edits += wrong
-        return None if self.is_linear(number, left, right) else Fit(edits, cut)
+        return (
+            None
+            if self.is_linear(number, left, right)
+            else Fit(edits, cut, min(len(left), len(right)))
+        )
 
     def _read_contexts(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return what reads show before (backwards) and after a circle's junction, on its paths."""
@@ -249,7 +259,8 @@ class CircleSearch:
         number = min(choices)[-1]
         second = next(mate for mate, fits in suspect.fits.items() if number in fits)
         reverse = next(read.is_reverse for read in reads if read.is_read2 == second)
-        return Found(number, (suspect.fits[second][number].cut, reverse))
+        anchor = max(fits[number].anchor for fits in suspect.fits.values() if number in fits)
+        return Found(number, (suspect.fits[second][number].cut, reverse), anchor)
 
     def _circular_cost(
         self, number: int, suspect: _Suspect, reads: Sequence[pysam.AlignedSegment]

@@ -250,11 +250,14 @@ class Support:
         Different places in the reads at which the junction stands.
     shared
         Fragments that fit another circle as well.
+    anchored
+        Fragments that show the junction with 8 bases or more on both sides.
     """
 
     reads: int
     positions: int
-    shared: int = 0
+    shared: int
+    anchored: int
 
 
 #: Why a circle is told with low confidence, in the order tested.
@@ -264,7 +267,7 @@ LOW_CONFIDENCE = (
     "no splice signal for ends nobody annotated",
     "most fragments fit another circle as well",
     "too few places of the junction in reads",
-    "too few fragments",
+    "too few fragments with long anchors",
 )
 
 
@@ -283,9 +286,9 @@ def low_confidence_reason(
     4. At most half of the fragments may fit another circle as well.
     5. The junction must stand at three or more places of a read, which copies of one molecule do
        not show.
-    6. Two annotated ends need five fragments: below that the precision of every published tool
-       falls (Vromman 2023). Other junctions need ten: repeats and exons that nobody annotated make
-       such junctions too.
+    6. Two annotated ends need five fragments with long anchors: below that the precision of every
+       published tool falls (Vromman 2023). Other junctions need ten: repeats and exons that nobody
+       annotated make such junctions too.
     """
     junction = circle.junction
     annotated = junction.annotated == 2
@@ -296,7 +299,7 @@ def low_confidence_reason(
         not annotated and junction.motif not in ("GT/AG", "lariat"),
         2 * support.shared > support.reads,
         support.positions < HIGH_CONFIDENCE_POSITIONS,
-        support.reads < least,
+        support.anchored < least,
     )
     return next((why for why, doubt in zip(LOW_CONFIDENCE, doubts, strict=True) if doubt), "")
 
