@@ -273,9 +273,7 @@ def test_unmapped_reads(
 
 
 @BOTH
-def test_a_mate_of_a_read_on_the_copy_is_unmapped(
-    tmp_path: Path, junction: Junction, rna: str
-) -> None:
+def test_a_mate_of_a_read_on_the_copy_is_unmapped(tmp_path: Path, junction: Junction) -> None:
     world = copy_world(tmp_path, chrom=junction.chrom)
     mates = fragment(world, junction, "copy", "lost")
     assert search(world, tmp_path, {"f": mates}, [junction]) == {"f": Found(0, (50, False), 50)}
