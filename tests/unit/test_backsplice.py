@@ -376,6 +376,7 @@ def test_split_reads_of_every_protocol(
     reads = {"f": pair(world, chrom, CIRCLE, 280, 180, 100, strand, protocol)}
     evidence = find(world, tmp_path, reads, library)
     assert rows(evidence) == [(chrom, 1800, 2700, strand, "GT/AG", 1, 0)]
+    assert not evidence.realigned
 
 
 def test_a_wrong_protocol_finds_nothing(world: World, tmp_path: Path) -> None:
@@ -700,6 +701,12 @@ def test_a_realigned_junction_without_a_signal_keeps_its_strand(tmp_path: Path) 
     world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
     reads = {"f": [replace(single(world, "p", CIRCLE, 300, 100, "+")[0], placements=())]}
     assert rows(find(world, tmp_path, reads)) == [("p", 1800, 2700, "+", "none", 0, 1)]
+
+
+def test_the_signal_of_the_other_strand_is_none(tmp_path: Path) -> None:
+    world = make_world(tmp_path, {"p": toy_contig("+")}, [("G", "p", "-", [EXONS])])
+    reads = {"f": [replace(single(world, "p", CIRCLE, 300, 100, "-")[0], placements=())]}
+    assert rows(find(world, tmp_path, reads)) == [("p", 1800, 2700, "-", "none", 0, 1)]
 
 
 @pytest.mark.parametrize("span", [899, 900])

@@ -198,7 +198,7 @@ def test_reads_of_the_other_strand_do_not_count(world: World, tmp_path: Path) ->
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize(
-    ("anchor", "counted"), [(5, False), (6, True), (7, True), (15, True), (19, True), (30, True)]
+    ("anchor", "counted"), [(5, False), (6, True), (9, True), (15, True), (19, True), (30, True)]
 )
 @pytest.mark.parametrize(("junction", "strand"), [(PLUS, "+"), (MINUS, "-")])
 def test_anchors_of_soft_clipped_reads(
@@ -212,7 +212,7 @@ def test_anchors_of_soft_clipped_reads(
 ) -> None:
     offset = 350 - anchor if side == "left" else 350 - 100 + anchor
     reads = {"f": single(world, junction.chrom, CIRCLE, offset, 100, strand, shortest=50)}
-    found = tally(world, tmp_path, reads, junction)
+    found = tally(world, tmp_path, reads, junction, limits=Limits(min_anchor=6))
     assert bool(found.back_splice) is counted
     assert (found.linear_start, found.linear_end) == (0, 0)
 
@@ -504,7 +504,8 @@ def test_anchors_of_linear_reads(
         parts = (Placement("p", spans[0][0], "-", ((0, 100 - within), (4, within)), 60, 0),)
     else:
         parts = (Placement("p", 1800, "-", ((4, 100 - within), (0, within)), 60, 0),)
-    found = tally(world, tmp_path, {"f": [mate(world.bases("p", spans), parts)]})
+    reads = {"f": [mate(world.bases("p", spans), parts)]}
+    found = tally(world, tmp_path, reads, limits=Limits(min_anchor=6))
     assert (found.linear_start, found.linear_end) == (counted, 0)
     assert not found.back_splice
 

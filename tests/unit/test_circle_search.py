@@ -28,7 +28,14 @@ from toy_circles import (
 from ringmark import circle_search
 from ringmark.alignments import Mate, Placement
 from ringmark.backsplice import Junction, Limits
-from ringmark.circle_search import CONTEXT, CircleSearch, Found, joined_bases, paths
+from ringmark.circle_search import (
+    CONTEXT,
+    CircleSearch,
+    Found,
+    joined_bases,
+    paths,
+    preference,
+)
 from ringmark.circles import build_circle
 from ringmark.sequence import mismatches, reverse_complement
 
@@ -104,9 +111,9 @@ def fragment(
     return placed
 
 
-def lost(world: World, offset: int, read: int = 100, *errors: int) -> list[Mate]:
-    """Return an unmapped single-end read of the circle on contig p, with errors."""
-    (whole,) = single(world, "p", CIRCLE, offset, read, "+", "forward", turns=3)
+def lost(world: World, offset: int, read: int = 100, *errors: int, chrom: str = "p") -> list[Mate]:
+    """Return an unmapped single-end read along the genome of a circle, with errors."""
+    (whole,) = single(world, chrom, CIRCLE, offset, read, "+", "forward", turns=3)
     return [mate(flip(whole.sequence, *errors), ())]
 
 
@@ -133,9 +140,13 @@ def search(
 ) -> dict[str, Found]:
     """Look for circles in the primary records of some fragments, and of a linear one."""
     bam = write_bam(tmp_path / "reads.bam", world, {"linear": linear(world), **fragments})
+    circles = [build_circle(item, world.annotation, world.sites) for item in junctions]
     searcher = CircleSearch(
-        [build_circle(item, world.annotation, world.sites) for item in junctions],
-        evidence or [5] * len(junctions),
+        circles,
+        [
+            preference(circle, reads, world.annotation)
+            for circle, reads in zip(circles, evidence or [5] * len(circles), strict=True)
+        ],
         world.annotation,
         world.genome,
         world.sites,
@@ -233,6 +244,30 @@ def test_the_differences_of_both_mates_are_added(tmp_path: Path, differences: in
             mates.append(read)
     assert sorted(read.placements[0].edit_distance for read in mates) == [differences, 3]
     assert bool(search(world, tmp_path, {"f": mates})) is bool(differences)
+
+
+def test_one_mate_must_be_doubtful_by_itself(tmp_path: Path) -> None:
+    """Two differences of the crossing mate and one of the other are no reason to look."""
+    for places, found in (((-40, 40, 120), False), ((-40, 40, 45, 120), True)):
+        world = copy_world(tmp_path, places)
+        reads = {"f": fragment(world, PLUS, "copy", "copy")}
+        assert sum(read.placements[0].edit_distance for read in reads["f"]) == len(places)
+        assert bool(search(world, tmp_path, reads)) is found
+
+
+def test_mates_that_overlap_count_once_each(tmp_path: Path) -> None:
+    """The crossing mate is 2 differences better in the circle, the other one covers its place."""
+    places = (-45, -40, -35, -30, -25, -20)
+    world = copy_world(tmp_path, places)
+    mates = []
+    for read in fragment(world, PLUS, "copy", "copy", size=150):
+        if read.placements[0].strand == "+":
+            sequence = flip(shown(read), *(50 + place for place in places[:2]))
+            read = on_copy(world, mate(sequence, read.placements), 300)
+        mates.append(read)
+    assert sorted(read.placements[0].edit_distance for read in mates) == [0, 4]
+    assert search(world, tmp_path, {"f": mates}) == {}
+    assert search(world, tmp_path, {"f": fragment(world, PLUS, "copy", "copy", size=150)})
 
 
 @pytest.mark.parametrize(("errors", "found"), [(5, True), (6, False)])
@@ -334,11 +369,21 @@ def test_anchors(tmp_path: Path, side: str, minimum: int, anchor: int, found: bo
         ((-7, 6), True),
     ],
 )
-def test_errors_next_to_the_junction(tmp_path: Path, errors: tuple[int, ...], found: bool) -> None:
-    """One of the pieces of the junction must be free of them."""
+@BOTH
+def test_errors_next_to_the_junction(
+    tmp_path: Path, junction: Junction, errors: tuple[int, ...], found: bool
+) -> None:
+    """One of the pieces of the junction must be free of them: 6, 4 or 8 bases before it and more.
+
+    The places count in the sense of the RNA from the first base behind the junction on.
+    """
     world = copy_world(tmp_path)
-    reads = {"f": lost(world, 300, 100, *(50 + place for place in errors))}
-    assert bool(search(world, tmp_path, reads, strandedness="forward")) is found
+    forward = junction.strand == "+"
+    places = [50 + place if forward else 49 - place for place in errors]
+    reads = {"f": lost(world, 300, 100, *places, chrom=junction.chrom)}
+    library = "forward" if forward else "reverse"
+    expected = {"f": Found(0, (50, False), 50)} if found else {}
+    assert search(world, tmp_path, reads, [junction], library) == expected
 
 
 # ---------------------------------------------------------------- the other mate
@@ -407,6 +452,57 @@ def test_mates_are_looked_for_in_circles_up_to_a_length(
     assert search(world, tmp_path, {"f": fragment(world, PLUS, "copy", "circle")})
 
 
+@pytest.mark.parametrize("error", [5, 20, 50, 95])
+def test_a_mate_with_an_error_is_looked_for(tmp_path: Path, error: int) -> None:
+    """Its pieces are tried one after another."""
+    world = copy_world(tmp_path)
+    mates = []
+    for read in fragment(world, PLUS, "copy", "copy"):
+        if read.placements[0].strand == "-":
+            read = on_copy(world, mate(flip(shown(read), error), read.placements), 420)
+            assert read.placements[0].edit_distance == 1
+        mates.append(read)
+    assert search(world, tmp_path, {"f": mates})
+
+
+@pytest.mark.parametrize(
+    ("strand", "found"), [("-", True), ("+", False)], ids=["pointing back", "same direction"]
+)
+def test_mates_that_the_aligner_put_into_the_circle_point_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strand: str, found: bool
+) -> None:
+    """In a circle too long to look for mates; the strand of the RNA is not known."""
+    monkeypatch.setattr(circle_search, "LONGEST_CIRCLE", 0)
+    world = copy_world(tmp_path)
+    (read,) = single(world, "p", CIRCLE, 300, 100, "+", "forward")
+    other = mate(world.contigs["p"][2550:2650], placements_of("p", range(2550, 2650), strand))
+    reads = {"f": [read, other]}
+    assert bool(search(world, tmp_path, reads, strandedness="unstranded")) is found
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_mate_on_another_contig_may_point_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned: bool
+) -> None:
+    """Where a read is misplaced, its direction says nothing about its mate in the circle."""
+    monkeypatch.setattr(circle_search, "LONGEST_CIRCLE", 0)
+    world = copy_world(tmp_path)
+    mates = fragment(world, PLUS, "copy", "circle")
+    if turned:
+        size = len(world.contigs["r"])
+        contigs = {**world.contigs, "r": reverse_complement(world.contigs["r"])}
+        world = make_world(tmp_path, contigs, GENES)
+        mates = [
+            replace(read, placements=(replace(place, start=size - place.end, strand="-"),))
+            if place.chrom == "r"
+            else read
+            for read in mates
+            for place in read.placements
+        ]
+    assert [read.placements[0].strand for read in mates].count("-") == (2 if turned else 1)
+    assert search(world, tmp_path, {"f": mates}) == {"f": Found(0, (50, turned), 50)}
+
+
 def test_a_mate_that_crosses_where_it_cannot_be_told(tmp_path: Path) -> None:
     """Four bases beyond the junction are no anchor, but no objection either."""
     world = copy_world(tmp_path)
@@ -470,6 +566,20 @@ def test_errors_of_all_turns_are_counted(tmp_path: Path) -> None:
         assert bool(found) is (errors == 12)
 
 
+def test_the_best_of_several_places_in_the_read(tmp_path: Path) -> None:
+    """An exon of two halves that differ in 4 bases: the wrong cut has 8 differences."""
+    bases = toy_contig("+")
+    half = bases[1800:1860]
+    bases = put(bases, 1860, flip(half, 25, 30, 35, 40))
+    exons = ((1000, 1200), (1800, 1920), *EXONS[2:])
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [exons])])
+    circle = Junction("p", 1800, 1920, "+", "none", 2)
+    for offset, cut in ((10, 110), (70, 50)):
+        sequence = (bases[1800:1920] * 2)[offset : offset + 130]
+        found = search(world, tmp_path, {"f": [mate(sequence, ())]}, [circle], "forward")
+        assert found == {"f": Found(0, (cut, False), min(cut, 130 - cut))}
+
+
 # ---------------------------------------------------------------- rivals
 
 
@@ -491,6 +601,23 @@ def test_a_linear_way_that_rivals_rejects(tmp_path: Path, junction: Junction) ->
     assert search(world, tmp_path, reads, [junction, other], is_linear=rivals) == {
         "f": Found(0, (50, False), 50)
     }
+
+
+@pytest.mark.parametrize("rivalled", [(), (110,), (45,), (110, 45)])
+def test_a_rival_of_one_mate_is_none_of_the_fragment(
+    tmp_path: Path, rivalled: tuple[int, ...]
+) -> None:
+    """Both mates cross a circle of 150 nt, after 40 and after 45 bases."""
+    world = copy_world(tmp_path)
+    circle = Junction("p", 1800, 1950, "+", "GT/AG", 2)
+    mates = pair(world, "p", EXONS[1:2], 110, 245, 100, "+")
+    reads = {"f": [replace(read, placements=()) for read in mates]}
+
+    def rivals(number: int, before: str, after: str) -> bool:
+        return {40: 110, 45: 45}[len(before)] in rivalled
+
+    found = search(world, tmp_path, reads, [circle], is_linear=rivals)
+    assert set(found) == (set() if len(rivalled) == 2 else {"f"})
 
 
 def paralogues(folder: Path, *differences: int) -> World:
@@ -527,6 +654,26 @@ def test_circles_that_fit_equally_go_to_the_better_known(
         evidence=evidence[::order],
     ).values()
     assert junctions[found.circle].chrom == owner
+
+
+def test_preference(tmp_path: Path) -> None:
+    """One gene before two, then annotated ends, then evidence, then the shorter span."""
+    parts = [EXONS[:3], EXONS[2:]]
+    world = make_world(
+        tmp_path, {"p": toy_contig("+")}, [("A", "p", "+", parts[:1]), ("B", "p", "+", parts[1:])]
+    )
+
+    def rank(junction: Junction, evidence: int = 5) -> tuple[bool, int, int, int]:
+        circle = build_circle(junction, world.annotation, world.sites)
+        return preference(circle, evidence, world.annotation)
+
+    one_exon = Junction("p", 1800, 1950, "+", "GT/AG", 2)
+    half = Junction("p", 1800, 1900, "+", "GT/AG", 1)
+    two_genes = Junction("p", 1800, 3450, "+", "GT/AG", 2)
+    assert rank(one_exon, 1) < rank(half, 9) < rank(two_genes, 99)
+    assert rank(half, 6) < rank(half, 5)
+    assert rank(half) < rank(replace(half, end=1901))
+    assert rank(half, 6) > rank(replace(half, end=1901), 7)
 
 
 def test_the_better_fit_goes_before_the_better_known(tmp_path: Path) -> None:
@@ -590,12 +737,24 @@ def test_fragments_do_not_mix(tmp_path: Path) -> None:
     assert set(found) == {"good", "alone"}
 
 
-def test_a_split_read_counts_once(tmp_path: Path) -> None:
-    """Its supplementary record is not another read of the fragment."""
+def test_a_split_read(tmp_path: Path) -> None:
     world = copy_world(tmp_path)
     reads = {"f": single(world, "p", CIRCLE, 300, 100, "+")}
     assert len(reads["f"][0].placements) == 2
     assert search(world, tmp_path, reads) == {"f": Found(0, (50, True), 50)}
+
+
+def test_supplementary_records_do_not_count(tmp_path: Path) -> None:
+    """What is clipped in them is aligned in the primary record."""
+    places = (-45, -40, -35, -30, -25, -20)
+    world = copy_world(tmp_path, places)
+    (read,) = single(world, "p", CIRCLE, 300, 100, "+", "forward")
+    sequence = flip(read.sequence, *(50 + place for place in places[:2]))
+    moved = on_copy(world, replace(read, sequence=sequence), 300)
+    part = Placement("r", COPY + 350, "+", ((4, 50), (0, 50)), 60, 0)
+    split = replace(moved, placements=(*moved.placements, part))
+    assert moved.placements[0].edit_distance == 4
+    assert search(world, tmp_path, {"f": [split]}, strandedness="forward") == {}
 
 
 def test_no_suspects(tmp_path: Path) -> None:
@@ -616,9 +775,10 @@ def test_no_circles(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [1, 11, 12, 13])
 def test_reads_hardly_longer_than_a_piece(tmp_path: Path, length: int) -> None:
     """Twelve bases can show a junction with 6 on each side."""
+    limits = Limits(min_anchor=6)
     world = copy_world(tmp_path)
     reads = {"f": lost(world, SIZE - 6, length)}
-    found = search(world, tmp_path, reads, strandedness="forward")
+    found = search(world, tmp_path, reads, strandedness="forward", limits=limits)
     assert bool(found) is (length >= 12)
 
 
