@@ -131,7 +131,7 @@ class Limits:
 
     min_span: int = 50
     max_span: int = 200_000
-    min_anchor: int = 6
+    min_anchor: int = 4
     mate_tolerance: int = PLACEMENT_RANGE
     min_mapping_quality: int = USABLE_MAPPING_QUALITY
     min_novel_anchor: int = 12
@@ -476,9 +476,7 @@ class JunctionFinder:
 
         Where the parts of a split read show no junction, its bases may.
         """
-        cigar = read.cigartuples
-        # a part of a split read is clipped
-        is_split = cigar is not None and len(cigar) > 1 and read.has_tag("SA")
+        is_split = read.has_tag("SA")
         if not is_split and linear_cost(read, self.sites) < MARGIN:
             return
         if read.query_sequence is None:
@@ -599,6 +597,12 @@ def linear_cost(read: pysam.AlignedSegment, sites: SpliceSites) -> int:
     return cost
 
 
+def is_whole(read: pysam.AlignedSegment) -> bool:
+    """Return whether a read is aligned in one piece with too few differences to be doubted."""
+    cigar = read.cigartuples
+    return cigar is not None and len(cigar) == 1 and read.get_tag("NM") < MARGIN  # type: ignore[operator]
+
+
 def senses(read: pysam.AlignedSegment, strandedness: str) -> tuple[str, ...]:
     """Return a read's bases in the sense of its RNA; both directions where that is not known."""
     shown = str(read.query_sequence)
@@ -671,6 +675,6 @@ def find_junctions(
     """
     finder = JunctionFinder(genome, annotation, strandedness, limits)
     for read in bam.fetch(until_eof=True):
-        if not read.flag & (SECONDARY | SUPPLEMENTARY):
+        if not (is_whole(read) or read.flag & (SECONDARY | SUPPLEMENTARY)):
             finder.add(read)
     return finder.evidence

@@ -14,7 +14,10 @@ The bases beyond (the tail) are compared with each of them. A way explains a rea
   the tail linearly. Where it enters the end of a circle from an exon outside, the tail counts for
   that end too, so that reads the aligner clipped are seen from both sides, as back-splices are.
 
-Both need ``min_anchor`` bases on each side of the boundary. Fragments are counted, by name. One
+Both need ``min_anchor`` bases on each side of the boundary; of a tail shorter than `CERTAIN_ANCHOR`
+either must fit by the margin better than whatever leads elsewhere. Fewer bases, and any better fit,
+are enough where the mate shows the way: where it lies inside the circle and the two point away from
+each other, or beyond the boundary. Fragments are counted, by name. One
 that fits several circles goes to the one it fits best; of equals, to the one that most reads of the
 study led to. It is dropped where its mate lies outside of the circle, points the wrong way, or runs
 out of the circle in a way that the circle does not explain.
@@ -55,10 +58,11 @@ from ringmark.backsplice import (
     Run,
     SpliceSites,
     aligned_runs,
+    is_whole,
     mate_inside,
     mate_points_back,
 )
-from ringmark.circle_search import CircleSearch, joined_bases, paths
+from ringmark.circle_search import CircleSearch, Preference, joined_bases, paths, preference
 from ringmark.circles import Circle
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches
@@ -82,8 +86,13 @@ CIRCLE_COUNTS = Table(
 
 #: Bases of a tail that are compared with the ways.
 COMPARED_BASES = 50
+#: A way that differs in more than so many of the first bases of a tail is not looked at further: it
+#: neither explains the tail nor rivals one that does.
+COARSE_BASES, COARSE_MISMATCHES = 16, 8
 #: Bases on both sides of a junction from which on a fragment counts for the confidence.
 CERTAIN_ANCHOR = 8
+#: Distance by which a read that points away from its mate must lie from it.
+MATE_DISTANCE = 10
 #: Intron bases a read must cover before the intron counts as retained.
 RETAINED_BASES = 10
 
@@ -330,6 +339,11 @@ class Contest:
         return bool(self.rounds) and self.linear >= self.circular + MARGIN
 
 
+def _is_of(way: Way, strand: str) -> bool:
+    """Return whether RNA of a strand, ``.`` if unknown, may go a way."""
+    return way.strand == strand or "." in (way.strand, strand)
+
+
 def compete(ways: Iterable[Way], tail: str, strand: str, min_anchor: int) -> Contest:
     """Compare a tail with the ways beyond a boundary, linear ones first.
 
@@ -349,7 +363,9 @@ def compete(ways: Iterable[Way], tail: str, strand: str, min_anchor: int) -> Con
     is_linear = False
     for way in ways:
         compared = min(len(head), len(way.bases))
-        if compared < min_anchor or ("." not in (strand, way.strand) and way.strand != strand):
+        if compared < min_anchor or not _is_of(way, strand):
+            continue
+        if mismatches(head[:COARSE_BASES], way.bases) > COARSE_MISMATCHES:
             continue
         wrong = mismatches(head, way.bases)
         explains = wrong <= MISMATCH_RATE * compared
@@ -460,7 +476,11 @@ class _ContigCounter:
         self.places = [boundary.position for boundary in boundaries]
         #: The first boundary that records yet to come may touch.
         self.first = 0
+        self.beyond = genome.get_reference_length(self.chrom) + PLACEMENT_RANGE
+        #: Records that end before this place touch no boundary.
+        self.next = 0
         self.by_key = {(boundary.position, boundary.side): boundary for boundary in boundaries}
+        self.ways_of: dict[tuple[_Key, int], tuple[Way, ...]] = {}
         self.strandedness = strandedness
         self.limits = limits
         self.crossings: dict[str, dict[int, _Crossing]] = defaultdict(dict)
@@ -471,8 +491,8 @@ class _ContigCounter:
         self.removed: Counter[str] = Counter()
         self.crossing_reads = 0
 
-    def look(self, read: pysam.AlignedSegment) -> None:
-        """Judge a record at every boundary that it touches."""
+    def look(self, read: pysam.AlignedSegment) -> bool:
+        """Judge a record at every boundary that it touches; return whether it crosses a circle."""
         places, start = self.places, read.reference_start
         # records come in the order of their places
         first = self.first
@@ -480,10 +500,14 @@ class _ContigCounter:
             first += 1
         self.first = first
         if first == len(places):
-            return
+            self.next = self.beyond
+            return False
+        self.next = places[first] - PLACEMENT_RANGE
         last = int(read.reference_end or 0) + PLACEMENT_RANGE
+        crossings = self.crossing_reads
         if places[first] <= last and read.query_sequence is not None:
             self._look(read, first, last)
+        return self.crossing_reads > crossings
 
     def _look(self, read: pysam.AlignedSegment, first: int, last: int) -> None:
         runs = aligned_runs(read.cigartuples or (), read.reference_start)
@@ -503,7 +527,7 @@ class _ContigCounter:
             else:
                 tail = sequence[cut:]
                 inner = sequence[read.query_alignment_start : cut][::-1]
-            if len(tail) >= anchor and len(inner) - short >= anchor:
+            if tail and len(inner) - short >= anchor:
                 touch = _Touch(boundary, runs, cut, short, tail, inner)
                 self._judge(read, touch, strand)
 
@@ -511,18 +535,22 @@ class _ContigCounter:
         """Let the ways beyond a boundary compete for a read."""
         boundary = touch.boundary
         anchor = self.limits.min_anchor
-        contest = compete(boundary.ways, touch.tail, strand, anchor)
+        contest = compete(boundary.ways, touch.tail, strand, min(anchor, len(touch.tail)))
         name = str(read.query_name)
         for circle in contest.rounds:
             self.explained.add((name, read.is_read2, circle))
+        certain = len(touch.tail) >= max(CERTAIN_ANCHOR, anchor)
         if contest.rounds:
             reason = self._go_round(read, touch, contest, strand)
             if not reason:
                 self.crossing_reads += 1
                 return
-            self.removed[reason] += 1
+            if certain:
+                self.removed[reason] += 1
             if reason in READ_FILTERS[2:]:
                 return
+        if not certain and not self._is_clearly_linear(read, touch, contest, strand):
+            return
         if contest.is_linear:
             keys = contest.passed
         elif _outside(self._believed(touch), boundary) >= anchor:
@@ -532,18 +560,62 @@ class _ContigCounter:
         for key in keys:
             self.linear[key, strand].add(name)
 
+    def _is_clearly_linear(
+        self, read: pysam.AlignedSegment, touch: _Touch, contest: Contest, strand: str
+    ) -> bool:
+        """Return whether a short tail goes on linearly: the mirror image of what makes it round.
+
+        It must fit by the margin better than any way that leads elsewhere, or better at all where
+        the mate lies beyond the boundary.
+        """
+        boundary, tail = touch.boundary, touch.tail
+        rivals = [
+            mismatches(tail, way.bases)
+            for way in boundary.ways
+            if _is_of(way, strand) and not set(way.ends) & set(contest.passed)
+        ]
+        margin = min(rivals, default=len(tail)) - contest.linear
+        if len(tail) >= self.limits.min_anchor and margin >= MARGIN:
+            return True
+        mate = read.next_reference_start
+        beyond = mate >= boundary.position if boundary.side == "right" else mate < boundary.position
+        return margin >= 1 and beyond and self._pairs_up(read, touch)
+
+    def _pairs_up(self, read: pysam.AlignedSegment, touch: _Touch) -> bool:
+        """Return whether the fragment goes on beyond the boundary, and the mate is aligned."""
+        if not read.is_paired or read.mate_is_unmapped or not mate_points_back(read):
+            return False
+        return read.is_reverse == (touch.boundary.side == "left")
+
+    def _mate_across(self, read: pysam.AlignedSegment, touch: _Touch, circle: int) -> bool:
+        """Return whether the mate lies where only the way round a circle leads."""
+        junction = self.circles[circle].junction
+        mate = read.next_reference_start
+        back = read.reference_start - mate if not read.is_reverse else mate - read.reference_start
+        inside = junction.start - self.limits.mate_tolerance <= mate < junction.end
+        return inside and back >= MATE_DISTANCE and self._pairs_up(read, touch)
+
     def _go_round(
         self, read: pysam.AlignedSegment, touch: _Touch, contest: Contest, strand: str
     ) -> str:
         """Note the circles that a read crosses, or return the filter that removes it."""
-        if not contest.is_round:
+        size = len(touch.tail)
+        rounds: Sequence[int] = contest.rounds
+        margin = MARGIN
+        if size < max(CERTAIN_ANCHOR, self.limits.min_anchor):
+            across = [circle for circle in rounds if self._mate_across(read, touch, circle)]
+            if across:
+                rounds, margin = across, 1
+            elif size < self.limits.min_anchor:
+                return READ_FILTERS[0]
+        if contest.linear < contest.circular + margin:
             return READ_FILTERS[0]
         placed, wrong = self._own_placement(read, touch)
-        if wrong + len(touch.tail) - placed < contest.circular + MARGIN:
+        if wrong + size - placed < contest.circular + margin:
             return READ_FILTERS[1]
         rounds = [
             circle
-            for circle in contest.rounds
+            for circle in rounds
             if self._other_end(circle, touch.boundary, touch.inner, strand)
         ]
         if not rounds:
@@ -554,12 +626,19 @@ class _ContigCounter:
         self._cross(read, rounds, edits + self._short_edits(read, touch), touch)
         return ""
 
+    def _ways_of(self, key: _Key, circle: int) -> tuple[Way, ...]:
+        """Return the linear ways at a boundary and those round one circle."""
+        known = self.ways_of.get((key, circle))
+        if known is None:
+            known = tuple(way for way in self.by_key[key].ways if way.circle in (-1, circle))
+            self.ways_of[key, circle] = known
+        return known
+
     def _other_end(self, circle: int, boundary: Boundary, inner: str, strand: str) -> bool:
         """Return whether no linear way at a circle's other end rivals it for the inner bases."""
         junction = self.circles[circle].junction
         end = (junction.end, "right") if boundary.side == "left" else (junction.start, "left")
-        ways = [way for way in self.by_key[end].ways if way.circle in (-1, circle)]
-        contest = compete(ways, inner, strand, self.limits.min_anchor)
+        contest = compete(self._ways_of(end, circle), inner, strand, self.limits.min_anchor)
         return contest.is_round or not contest.is_linear
 
     def is_linear(self, circle: Circle, before: str, after: str) -> bool:
@@ -573,12 +652,7 @@ class _ContigCounter:
         number = self.numbers[circle.name]
         junction = circle.junction
         contests = [
-            compete(
-                [way for way in self.by_key[key].ways if way.circle in (-1, number)],
-                tail,
-                junction.strand,
-                self.limits.min_anchor,
-            )
+            compete(self._ways_of(key, number), tail, junction.strand, self.limits.min_anchor)
             for tail, key in sorted(
                 [(before, (junction.start, "left")), (after, (junction.end, "right"))],
                 key=lambda item: len(item[0]),
@@ -642,13 +716,15 @@ class _ContigCounter:
             junction = self.circles[number].junction
             astray = not mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance)
             seen = _Crossing(edits, astray, mates, (touch.cut, read.is_reverse), anchor)
-            known = found.get(number, seen)
-            best = min(seen, known, key=lambda item: (item.edits, item.astray))
-            found[number] = replace(best, anchor=max(seen.anchor, known.anchor))
+            known = found.get(number)
+            if known is not None:
+                best = min(known, seen, key=lambda item: (item.edits, item.astray))
+                seen = replace(best, anchor=max(known.anchor, seen.anchor))
+            found[number] = seen
 
-    def tally(self, evidence: Sequence[int]) -> list[Tally]:
+    def tally(self, preferences: Sequence[Preference]) -> list[Tally]:
         """Return the back-splice fragments of every circle and what they show."""
-        owners = self._owners(evidence)
+        owners = self._owners(preferences)
         tallies = [Tally() for _ in self.circles]
         for name, inside in self._look_inside(owners).items():
             crossing = self.crossings[name][owners[name]]
@@ -698,17 +774,18 @@ class _ContigCounter:
             names |= self.linear.get((key, strand), set())
         return len(names - tally.back_splice)
 
-    def _owners(self, evidence: Sequence[int]) -> dict[str, int]:
+    def _owners(self, preferences: Sequence[Preference]) -> dict[str, int]:
         """Give every fragment to the circle that it fits best."""
-
-        def rank(number: int, crossing: _Crossing) -> tuple[int, bool, int, int, int, int]:
-            junction = self.circles[number].junction
-            span = junction.end - junction.start
-            fit = (crossing.edits, crossing.astray)
-            return *fit, -junction.annotated, -evidence[number], span, number
-
         return {
-            name: min(rank(*item) for item in found.items())[-1]
+            name: min(
+                found,
+                key=lambda number: (
+                    found[number].edits,
+                    found[number].astray,
+                    preferences[number],
+                    number,
+                ),
+            )
             for name, found in self.crossings.items()
         }
 
@@ -867,14 +944,18 @@ def count_circles(
         counter = counters[circles[number].junction.chrom]
         return counter.is_linear(circles[number], before, after)
 
+    preferences = [
+        preference(circle, reads, annotation)
+        for circle, reads in zip(circles, evidence, strict=True)
+    ]
     search = CircleSearch(
-        circles, evidence, annotation, genome, sites, strandedness, limits, is_linear
+        circles, preferences, annotation, genome, sites, strandedness, limits, is_linear
     )
     _scan(bam, counters, search)
     tallies = [Tally() for _ in circles]
     for chrom, counter in counters.items():
         own = numbers[chrom]
-        for number, tally in zip(own, counter.tally([evidence[n] for n in own]), strict=True):
+        for number, tally in zip(own, counter.tally([preferences[n] for n in own]), strict=True):
             tallies[number] = tally
     taken = {name for tally in tallies for name in tally.back_splice}
     for name, found in search.resolve(bam, taken).items():
@@ -896,19 +977,23 @@ def count_circles(
 def _scan(
     bam: pysam.AlignmentFile, counters: Mapping[str, _ContigCounter], search: CircleSearch
 ) -> None:
-    """Show all records of a BAM to the counters of their contigs and to the search."""
+    """Show all records to the counters of their contigs, and those that remain to the search."""
     chrom, counter = -1, None
     for read in bam.fetch(until_eof=True):
         flag = read.flag
         if flag & SECONDARY:
             continue
-        if not flag & SUPPLEMENTARY:
-            search.look(read)
+        whole = is_whole(read)
         if not flag & UNMAPPED:
             if read.reference_id != chrom:
                 chrom, counter = read.reference_id, counters.get(str(read.reference_name))
             if counter is not None:
-                counter.look(read)
+                end = read.reference_start + read.query_length
+                # most reads lie whole between two boundaries
+                if not (whole and end < counter.next) and counter.look(read):
+                    continue
+        if not (whole or flag & SUPPLEMENTARY):
+            search.look(read)
 
 
 def counts_row(name: str, tally: Tally) -> dict[str, object]:

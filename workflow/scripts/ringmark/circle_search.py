@@ -32,7 +32,7 @@ from ringmark.backsplice import (
     linear_cost,
     senses,
 )
-from ringmark.circles import Circle
+from ringmark.circles import Circle, ends_share_gene
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches, reverse_complement
 
@@ -48,6 +48,26 @@ LONGEST_CIRCLE = 10_000
 PROBE_STEP = 8
 
 
+#: Sorts circles that fit a fragment equally well.
+Preference = tuple[bool, int, int, int]
+
+
+def preference(circle: Circle, evidence: int, annotation: Annotation) -> Preference:
+    """Return what comes first among circles that fit a fragment equally well.
+
+    Last come circles between splice sites of different genes: a paralogue is the likelier reason.
+    Then more annotated ends, more evidence and the shorter span decide.
+
+    Parameters
+    ----------
+    evidence
+        How many reads of the study led to the circle.
+    """
+    junction = circle.junction
+    apart = junction.annotated == 2 and not ends_share_gene(junction, annotation)
+    return apart, -junction.annotated, -evidence, junction.end - junction.start
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """How a read fits a circle.
@@ -56,15 +76,23 @@ class Fit:
     ----------
     edits
         Bases of the read that differ from the circle.
-    cut
-        First base of the read after the junction, along the genome's forward strand.
-    anchor
-        Bases on the shorter side of the junction.
+    before, after
+        Bases of the read from the junction on, towards the left and towards the right.
     """
 
     edits: int
-    cut: int
-    anchor: int
+    before: str
+    after: str
+
+    @property
+    def cut(self) -> int:
+        """First base of the read after the junction, along the genome's forward strand."""
+        return len(self.before)
+
+    @property
+    def anchor(self) -> int:
+        """Bases on the shorter side of the junction."""
+        return min(len(self.before), len(self.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +137,8 @@ class CircleSearch:
     ----------
     circles
         All candidates of the study.
-    evidence
-        How many reads of the study led to each, to decide between circles that fit equally well.
+    preferences
+        Of each circle, to decide between those that fit equally well (`preference`).
     annotation, genome, sites
         The reference.
     strandedness
@@ -125,7 +153,7 @@ class CircleSearch:
     def __init__(
         self,
         circles: Sequence[Circle],
-        evidence: Sequence[int],
+        preferences: Sequence[Preference],
         annotation: Annotation,
         genome: pysam.FastaFile,
         sites: SpliceSites,
@@ -135,7 +163,7 @@ class CircleSearch:
     ) -> None:
         self.is_linear = is_linear
         self.circles = circles
-        self.evidence = evidence
+        self.preferences = preferences
         self.annotation = annotation
         self.genome = genome
         self.sites = sites
@@ -167,12 +195,15 @@ class CircleSearch:
         seeds = self.seeds
         fits: dict[int, Fit] = {}
         for sequence in senses(read, self.strandedness):
-            pieces = (sequence[place : place + SEED] for place in range(len(sequence) - SEED + 1))
+            hits = [
+                place
+                for place in range(len(sequence) - SEED + 1)
+                if sequence[place : place + SEED] in seeds
+            ]
             places = {
                 (number, place + cut): None
-                for place, piece in enumerate(pieces)
-                if piece in seeds
-                for number, cut in seeds[piece]
+                for place in hits
+                for number, cut in seeds[sequence[place : place + SEED]]
             }
             for number, cut in places:
                 fit = self._fit(number, sequence, cut)
@@ -198,11 +229,7 @@ class CircleSearch:
             if wrong > MISMATCH_RATE * len(shown):
                 return None
             edits += wrong
-        return (
-            None
-            if self.is_linear(number, left, right)
-            else Fit(edits, cut, min(len(left), len(right)))
-        )
+        return Fit(edits, left, right)
 
     def _read_contexts(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return what reads show before (backwards) and after a circle's junction, on its paths."""
@@ -249,11 +276,11 @@ class CircleSearch:
         choices = []
         for number in numbers:
             circular = self._circular_cost(number, suspect, reads)
-            if circular is not None and linear >= circular + MARGIN:
-                junction = self.circles[number].junction
-                span = junction.end - junction.start
-                known = (-junction.annotated, -self.evidence[number])
-                choices.append((circular, *known, span, number))
+            if circular is None or linear < circular + MARGIN:
+                continue
+            fits = [found[number] for found in suspect.fits.values() if number in found]
+            if not all(self.is_linear(number, fit.before, fit.after) for fit in fits):
+                choices.append((circular, self.preferences[number], number))
         if not choices:
             return None
         number = min(choices)[-1]

@@ -206,19 +206,23 @@ def has_clear_ends(circle: Circle, annotation: Annotation, genome: pysam.FastaFi
     duplicated in tandem, where a linear splice reads like a back-splice).
     """
     junction = circle.junction
-    if junction.annotated == 2 and not any(
-        _inner_ends(gene, "start") >= {junction.start}
-        and _inner_ends(gene, "end") >= {junction.end}
-        for gene in annotation.overlapping(
-            junction.chrom, junction.start, junction.end, junction.strand
-        )
-    ):
+    if junction.annotated == 2 and not ends_share_gene(junction, annotation):
         return False
     return circle.gene is None or not any(
         _looks_alike(_end_bases(genome, junction.chrom, side, place), own)
         for side, position in (("start", junction.start), ("end", junction.end))
         for own in (_end_bases(genome, junction.chrom, side, position),)
         for place in sorted(_inner_ends(circle.gene, side) - {position})
+    )
+
+
+def ends_share_gene(junction: Junction, annotation: Annotation) -> bool:
+    """Return whether both ends of a junction are splice sites of one gene."""
+    return any(
+        junction.start in _inner_ends(gene, "start") and junction.end in _inner_ends(gene, "end")
+        for gene in annotation.overlapping(
+            junction.chrom, junction.start, junction.end, junction.strand
+        )
     )
 
 
