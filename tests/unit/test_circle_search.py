@@ -751,7 +751,7 @@ def test_supplementary_records_do_not_count(tmp_path: Path) -> None:
     (read,) = single(world, "p", CIRCLE, 300, 100, "+", "forward")
     sequence = flip(read.sequence, *(50 + place for place in places[:2]))
     moved = on_copy(world, replace(read, sequence=sequence), 300)
-    part = Placement("r", COPY + 350, "+", ((4, 50), (0, 50)), 60, 0)
+    part = Placement("r", COPY + 300, "+", ((0, 50), (4, 50)), 60, 4)
     split = replace(moved, placements=(*moved.placements, part))
     assert moved.placements[0].edit_distance == 4
     assert search(world, tmp_path, {"f": [split]}, strandedness="forward") == {}
