@@ -158,3 +158,19 @@ def test_namesakes_keep_their_own_supplementary_records() -> None:
         [500, 100],
         [700, 300],
     ]
+
+
+@pytest.mark.parametrize("double", [69, 133])
+def test_a_mate_written_as_mapped_and_as_unmapped_counts_once(double: int) -> None:
+    pair = [record(99, 100, "10M"), record(147, 300, "10M")]
+    extra = record(double, 0, "")
+    extra.cigarstring = None
+    rest = record(2147 if double == 69 else 2195, 500, "6M4S")
+    groups = list(align_star.fragments([*pair, extra, rest]))
+    assert [[read.flag for read in group] for group in groups] == [[99, 147, rest.flag]]
+
+
+def test_a_pair_of_which_one_mate_is_unmapped_stays_whole() -> None:
+    pair = [record(73, 100, "10M"), record(133, 100, "")]
+    groups = list(align_star.fragments(pair))
+    assert [[read.flag for read in group] for group in groups] == [[73, 133]]

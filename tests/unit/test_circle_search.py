@@ -917,3 +917,53 @@ def test_a_duplicated_exon_rivals_unmapped_reads(
     bam = write_bam(tmp_path / "reads.bam", world, reads)
     (found,) = count(world, bam, [PLUS], "forward").values()
     assert bool(found.back_splice) is counted
+
+
+# ---------------------------------------------------------------- mates
+
+
+@pytest.mark.parametrize("strandedness", ["forward", "unstranded"])
+def test_mates_that_run_in_one_direction_are_no_fragment(tmp_path: Path, strandedness: str) -> None:
+    world = copy_world(tmp_path)
+    pairs = [
+        [replace(read, placements=()) for read in pair(world, "p", CIRCLE, start, 220, 100, "+")]
+        for start in (300, 100)
+    ]
+    found = [
+        search(world, tmp_path, {"f": mates}, [PLUS], strandedness)
+        for mates in ([pairs[0][0], pairs[1][0]], pairs[0])
+    ]
+    assert not found[0]
+    assert bool(found[1]) is (strandedness == "unstranded")
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_the_direction_of_an_unmapped_mate_is_not_known(tmp_path: Path, strand: str) -> None:
+    """Found by its place alone: exon 3, which it skips, is in every annotated path."""
+    world = copy_world(tmp_path)
+    circle = replace(PLUS, end=EXONS[3][1])
+    (crossing,) = single(world, "p", EXONS[1:4], 450, 100, "+", "forward")
+    spans = [(1900, 1950), (3300, 3350)]
+    other = mate(world.bases("p", spans), placements_of("p", positions(spans), strand))
+    own = crossing.sequence if strand == "-" else reverse_complement(crossing.sequence)
+    library = "forward" if strand == "-" else "reverse"
+    assert search(world, tmp_path, {"f": [mate(own, ()), other]}, [circle], library)
+
+
+@pytest.mark.parametrize("place", [5, 9, 10, 50])
+def test_a_mate_that_begins_before_the_junction_with_an_error(tmp_path: Path, place: int) -> None:
+    world = copy_world(tmp_path)
+    left = replace(single(world, "p", CIRCLE, 300, 100, "+", "forward")[0], placements=())
+    (right,) = single(world, "p", CIRCLE, 340, 100, "+", "reverse")
+    sequence = flip(reverse_complement(right.sequence), place)
+    moved = on_copy(world, mate(sequence, right.placements), 340)
+    assert search(world, tmp_path, {"f": [left, moved]}, [PLUS], "forward")
+
+
+def test_a_bam_without_any_mapped_record(tmp_path: Path) -> None:
+    world = copy_world(tmp_path)
+    mates = pair(world, "p", CIRCLE, 300, 220, 100, "+", "forward")
+    reads = {"f": [replace(read, placements=()) for read in mates]}
+    bam = write_bam(tmp_path / "x.bam", world, reads)
+    (found,) = count(world, bam, [PLUS], "forward").values()
+    assert found.back_splice == {"f"}

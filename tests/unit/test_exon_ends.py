@@ -345,3 +345,24 @@ def test_genes_that_fill_a_contig(tmp_path: Path, strand: str) -> None:
         first, last = reverse_complement(last), reverse_complement(first)
     assert first in ends_of(world).donors
     assert last in ends_of(world).acceptors
+
+
+def test_a_transcript_that_is_cut_short_hides_no_differences(tmp_path: Path) -> None:
+    full, short = ((100, 200), (300, 400), (500, 600), (700, 800)), ((588, 600), (700, 800))
+    contigs = {"s": random_bases(900, 12)}
+    world = make_world(tmp_path, contigs, [("S", "s", "+", [full, short])])
+    junk = random_bases(40, 99)
+    shown = contigs["s"][588:600] + contigs["s"][300:350]
+    ends = ExonEnds(world.annotation, world.genome, (0, 10_000))
+    assert ends.pairs(junk + shown) == []
+    assert [(pair.start, pair.end) for pair in ends.pairs(shown)] == [(300, 600)]
+
+
+@pytest.mark.parametrize("size", [50, 52, 59, 60, 61])
+def test_reads_go_round_circles_shorter_than_what_is_compared(tmp_path: Path, size: int) -> None:
+    exons = ((1000, 1200), (1800, 1800 + size), *EXONS[2:])
+    bases = toy_contig("+")
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [exons])])
+    read = (bases[1800 : 1800 + size] * 4)[:130]
+    found = ExonEnds(world.annotation, world.genome, (0, 10_000)).pairs(read)
+    assert {(pair.start, pair.end, pair.wrong) for pair in found} == {(1800, 1800 + size, 0)}

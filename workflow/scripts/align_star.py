@@ -151,12 +151,29 @@ def fragments(
     """Group the records of STAR's output, which come fragment by fragment."""
     for _, group in groupby(reads, key=lambda read: read.query_name):
         records = list(group)
-        primaries = [read for read in records if not read.is_supplementary]
+        primaries = _without_doubles([read for read in records if not read.is_supplementary])
         size = 2 if primaries[0].is_paired else 1
         if len(primaries) == size:
-            yield records
+            yield primaries + [read for read in records if read.is_supplementary]
         else:
             yield from _namesakes(primaries, [read for read in records if read.is_supplementary])
+
+
+def _without_doubles(
+    primaries: Sequence[pysam.AlignedSegment],
+) -> list[pysam.AlignedSegment]:
+    """Leave out unmapped records of mates that have been written as mapped too.
+
+    STAR does so, rarely, with pairs of which it can place one mate alone.
+    """
+    surplus = sum(1 if read.is_read2 else -1 for read in primaries if read.is_paired)
+    kept = []
+    for read in primaries:
+        if surplus and read.is_unmapped and read.is_read2 == (surplus > 0):
+            surplus -= 1 if surplus > 0 else -1
+        else:
+            kept.append(read)
+    return kept
 
 
 def _namesakes(

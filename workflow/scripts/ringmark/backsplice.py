@@ -547,7 +547,10 @@ class JunctionFinder:
             for sequence in senses(read, self.strandedness)
             for pair in self.ends.pairs(sequence)
         }
-        if len({(start, end) for _, start, end in found}) != 1:
+        places = {
+            (pair.gene.chrom, pair.gene.strand, pair.start, pair.end) for pair in found.values()
+        }
+        if len(places) != 1:
             return
         pair = next(iter(found.values()))
         if pair.wrong + MARGIN > cost or self._is_astray(read, pair):

@@ -78,11 +78,14 @@ class Fit:
         Bases of the read that differ from the circle.
     before, after
         Bases of the read from the junction on, towards the left and towards the right.
+    along
+        Whether the read, as it was sequenced, runs along the RNA.
     """
 
     edits: int
     before: str
     after: str
+    along: bool
 
     @property
     def cut(self) -> int:
@@ -206,7 +209,7 @@ class CircleSearch:
                 for number, cut in seeds[sequence[place : place + SEED]]
             }
             for number, cut in places:
-                fit = self._fit(number, sequence, cut)
+                fit = self._fit(number, sequence, cut, along=_runs_along(read, sequence))
                 if fit and (number not in fits or fit.edits < fits[number].edits):
                     fits[number] = fit
         if not fits:
@@ -215,7 +218,7 @@ class CircleSearch:
         suspect.fits[read.is_read2] = fits
         suspect.regions |= _regions(read)
 
-    def _fit(self, number: int, sequence: str, cut: int) -> Fit | None:
+    def _fit(self, number: int, sequence: str, cut: int, *, along: bool) -> Fit | None:
         """Compare a read, in the sense of its RNA, with a circle whose junction it has at a cut."""
         if self.circles[number].junction.strand == "-":
             sequence, cut = reverse_complement(sequence), len(sequence) - cut
@@ -229,7 +232,7 @@ class CircleSearch:
             if wrong > MISMATCH_RATE * len(shown):
                 return None
             edits += wrong
-        return Fit(edits, left, right)
+        return Fit(edits, left, right, along)
 
     def _read_contexts(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return what reads show before (backwards) and after a circle's junction, on its paths."""
@@ -284,7 +287,7 @@ class CircleSearch:
         if not choices:
             return None
         number = min(choices)[-1]
-        second = next(mate for mate, fits in suspect.fits.items() if number in fits)
+        second = min(mate for mate, fits in suspect.fits.items() if number in fits)
         reverse = next(read.is_reverse for read in reads if read.is_read2 == second)
         anchor = max(fits[number].anchor for fits in suspect.fits.values() if number in fits)
         return Found(number, (suspect.fits[second][number].cut, reverse), anchor)
@@ -293,17 +296,20 @@ class CircleSearch:
         self, number: int, suspect: _Suspect, reads: Sequence[pysam.AlignedSegment]
     ) -> int | None:
         """Return the differences of all reads of a fragment from a circle, if they fit it."""
+        fits = {mate: found[number] for mate, found in suspect.fits.items() if number in found}
+        if len(fits) == 2 and fits[False].along == fits[True].along:
+            return None
         total = 0
         for read in reads:
-            fit = suspect.fits.get(read.is_read2, {}).get(number)
-            edits = fit.edits if fit else self._inside(number, read)
+            fit = fits.get(read.is_read2)
+            edits = fit.edits if fit else self._inside(number, read, fits[not read.is_read2])
             if edits is None:
                 return None
             total += edits
         return total
 
-    def _inside(self, number: int, read: pysam.AlignedSegment) -> int | None:
-        """Return the differences of a read that lies in a circle, whether or not it crosses it."""
+    def _inside(self, number: int, read: pysam.AlignedSegment, other: Fit) -> int | None:
+        """Return the differences of the mate of a read that crosses a circle, if it lies in it."""
         junction = self.circles[number].junction
         cost = linear_cost(read, self.sites)
         if cost < MARGIN and self._may_be_of(read, junction):
@@ -313,6 +319,7 @@ class CircleSearch:
         choices = [
             wrong
             for sequence in senses(read, self.strandedness)
+            if _runs_along(read, sequence) != other.along
             for wrong in self._probe(number, sequence)
         ]
         best = min(choices, default=None)
@@ -325,24 +332,29 @@ class CircleSearch:
             return False
         if fragment_strand(read, self.strandedness) not in (junction.strand, "."):
             return False
-        elsewhere = not read.is_paired or read.next_reference_id != read.reference_id
+        if not read.is_paired or read.mate_is_unmapped:
+            return True
+        elsewhere = read.next_reference_id != read.reference_id
         return elsewhere or read.mate_is_reverse != read.is_reverse
 
     def _probe(self, number: int, sequence: str) -> Iterator[int]:
         """Yield the differences of a read from a circle where pieces of both agree."""
         strand = self.circles[number].junction.strand
         shown = sequence if strand == "+" else reverse_complement(sequence)
-        for turn in self._turns(number, len(shown)):
+        for turn, length in self._turns(number, len(shown)):
             offsets = set()
             for place in range(0, len(shown) - SEED + 1, PROBE_STEP):
                 offset = turn.find(shown[place : place + SEED])
-                if offset >= place:
-                    offsets.add(offset - place)
+                if offset >= 0:
+                    offsets.add((offset - place) % length)
             for offset in sorted(offsets):
                 yield _differences(shown, turn[offset:])
 
-    def _turns(self, number: int, size: int) -> Iterator[str]:
-        """Yield the paths of a whole circle, followed round until any read has its place."""
+    def _turns(self, number: int, size: int) -> Iterator[tuple[str, int]]:
+        """Yield the paths of a whole circle, followed round until any read has its place.
+
+        With each comes the length of one turn.
+        """
         circle = self.circles[number]
         junction = circle.junction
         for path in paths(circle, self.annotation):
@@ -350,7 +362,12 @@ class CircleSearch:
             length = _length(path)
             if whole and length <= LONGEST_CIRCLE:
                 bases = joined_bases(self.genome, junction.chrom, path, "left", length)
-                yield bases * (2 + size // length)
+                yield bases * (2 + size // length), length
+
+
+def _runs_along(read: pysam.AlignedSegment, sequence: str) -> bool:
+    """Return whether a read as sequenced runs along the RNA in whose sense its bases are given."""
+    return (sequence == read.query_sequence) != read.is_reverse
 
 
 def paths(circle: Circle, annotation: Annotation) -> list[list[tuple[int, int]]]:
@@ -425,6 +442,7 @@ def _fetch(
                 if start <= read.reference_start < end and _is_primary(read, suspects):
                     yield read
     if unplaced:
+        bam.reset()
         for read in bam.fetch("*"):
             if _is_primary(read, suspects):
                 yield read

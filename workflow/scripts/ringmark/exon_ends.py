@@ -94,10 +94,12 @@ class ExonEnds:
             for donor, acceptor, bound in inner:
                 donors[donor][spliced[max(bound - CONTEXT, 0) : bound]] = None
                 acceptors[acceptor][spliced[bound : bound + CONTEXT]] = None
-        for position, contexts in donors.items():
+        for position, found in donors.items():
+            contexts = [item[::-1] for item in _longest([item[::-1] for item in found])]
             for seed in {item[-SEED:]: None for item in contexts if len(item) >= SEED}:
                 self.donors[seed].append(_End(gene, position, tuple(contexts)))
-        for position, contexts in acceptors.items():
+        for position, found in acceptors.items():
+            contexts = _longest(list(found))
             for seed in {item[:SEED]: None for item in contexts if len(item) >= SEED}:
                 self.acceptors[seed].append(_End(gene, position, tuple(contexts)))
 
@@ -123,7 +125,6 @@ class ExonEnds:
         donors = self.donors.get(sequence[cut - SEED : cut], ())
         if not donors:
             return
-        before, after = sequence[max(cut - CONTEXT, 0) : cut][::-1], sequence[cut : cut + CONTEXT]
         for acceptor in self.acceptors[sequence[cut : cut + SEED]]:
             for donor in donors:
                 if donor.gene is not acceptor.gene:
@@ -133,10 +134,22 @@ class ExonEnds:
                     start, end = end, start
                 if not self.spans[0] <= end - start <= self.spans[1]:
                     continue
+                # a read may go round a circle that is shorter than what is compared
+                size = min(CONTEXT, end - start)
+                before, after = sequence[max(cut - size, 0) : cut][::-1], sequence[cut : cut + size]
                 left = _fewest(before, [context[::-1] for context in donor.contexts])
                 right = _fewest(after, acceptor.contexts)
                 if left <= MISMATCH_RATE * len(before) and right <= MISMATCH_RATE * len(after):
                     yield EndPair(donor.gene, start, end, cut, left + right)
+
+
+def _longest(contexts: Sequence[str]) -> list[str]:
+    """Leave out contexts with which another one begins: transcripts that are cut short."""
+    return [
+        item
+        for item in contexts
+        if not any(other != item and other.startswith(item) for other in contexts)
+    ]
 
 
 def _fewest(shown: str, contexts: Sequence[str]) -> int:
