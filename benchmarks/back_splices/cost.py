@@ -1,6 +1,6 @@
-"""What a run cost: CPU seconds and memory of its programs, from the file that they wrote.
+"""What a run cost: CPU seconds and memory of its programs.
 
-The file is made by ``benchmarks/meter``. Made once for a genome and not for a study, the reference
+Made once for a genome and not for a study, the reference
 and the aligner's index are left out of the whole that shares are taken of: with them the share of
 everything else would look smaller than it is for a study of usual size.
 """
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.back_splices.evaluate import Figure
+from benchmarks.figures import Figure
 
 #: From BAM files to counts, and what makes the list of circles of them.
 COUNTING = ("find_back_splices", "merge_back_splices", "count_circles")
@@ -25,22 +24,6 @@ REFERENCE = ("prepare_reference", "index_star", "index_minimap2")
 #: Run once for every library.
 BY_LIBRARY = ("find_back_splices", "count_circles")
 
-_COLUMNS = ["program", "cpu_seconds", "peak_memory_mb", "arguments"]
-
-
-def read_usage(path: Path) -> pd.DataFrame:
-    """Read what programs used; of a program that was run again the last time counts.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a job: program, cpu_seconds, peak_memory_mb, arguments. Empty if there is no file.
-    """
-    if not path.exists():
-        return pd.DataFrame(columns=_COLUMNS)
-    usage = pd.read_csv(path, sep="\t", names=_COLUMNS, quoting=3)
-    return usage.drop_duplicates("arguments", keep="last", ignore_index=True)
-
 
 def cost(usage: pd.DataFrame, libraries: int, read_pairs: int) -> Iterator[Figure]:
     """Yield the cost of detection, and of every program.
@@ -48,7 +31,7 @@ def cost(usage: pd.DataFrame, libraries: int, read_pairs: int) -> Iterator[Figur
     Parameters
     ----------
     usage
-        Of `read_usage`, for a run from reads to circles.
+        Of `benchmarks.usage.read_usage`, for a run from reads to circles.
     libraries
         Libraries of the study: without a job of each nothing can be said (all NaN).
     read_pairs

@@ -39,30 +39,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow" / "scripts"))
 
+from benchmarks.figures import (
+    ALL,
+    FIGURES,
+    Figure,
+    Mask,
+    Target,
+    judged,
+    markdown_of,
+    ratio,
+    share,
+)
 from ringmark.errors import InputError, program
 from ringmark.files import write_text
 from ringmark.simulate import TRUTH_CIRCLES, TRUTH_LIBRARIES
-from ringmark.tables import CIRCLES, INTEGER, NUMBER, STRING, Table, read_matrix
+from ringmark.tables import CIRCLES, read_matrix
 
-Mask = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
-
-FIGURES = Table(
-    "figures of the benchmark",
-    {
-        "figure": STRING,
-        "subset": STRING,
-        "value": NUMBER,
-        "size": INTEGER,
-        "target": STRING,
-        "met": STRING,
-    },
-)
-
-#: The subset that is everything.
-ALL = "all"
 
 #: True or counted fragments by which figures are broken down: name, lowest, highest.
 READ_BINS = (("2-4", 2, 4), ("5-9", 5, 9), ("10+", 10, np.inf))
@@ -75,39 +71,6 @@ ENOUGH_FOR_SHARE = 20
 
 #: Types whose number of exons the annotation gives; elsewhere the truth counts blocks.
 ANNOTATED_TYPES = ("exonic", "exon_intron", "intronic")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a figure should be.
-
-    Attributes
-    ----------
-    at_least
-        Whether the limit is the lowest good value; else it is the highest.
-    limit
-        The limit, itself good.
-    relaxed
-        Whether the limit moves by the tolerance given to variants of the main study.
-    """
-
-    at_least: bool
-    limit: float
-    relaxed: bool = False
-
-    def eased(self, tolerance: float) -> Target:
-        """Return the target of a variant."""
-        if not self.relaxed:
-            return self
-        sign = -1 if self.at_least else 1
-        return Target(self.at_least, round(self.limit + sign * tolerance, 6), True)
-
-    def met_by(self, value: float) -> bool:
-        """Return whether a value is good; a bias is judged by its size."""
-        return value >= self.limit if self.at_least else abs(value) <= self.limit
-
-    def __str__(self) -> str:
-        return f"{'>=' if self.at_least else '<='} {self.limit:g}"
 
 
 #: Targets of a study with circles, by figure (of everything, without a breakdown).
@@ -134,28 +97,6 @@ COST_TARGETS: Mapping[str, Target] = {
     "peak_memory_mb": Target(False, 1000),
     "share_of_pipeline_cpu": Target(False, 0.25),
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number of the benchmark.
-
-    Attributes
-    ----------
-    name
-        What it is.
-    value
-        The number; NaN where there was nothing to measure.
-    size
-        Over how many circles, pairs of circle and library, or fragments.
-    subset
-        Of which part of the study; `ALL` for the whole.
-    """
-
-    name: str
-    value: float
-    size: int
-    subset: str = ALL
 
 
 @dataclass(frozen=True)
@@ -255,17 +196,6 @@ def _matrix(path: Path, circles: pd.Index, libraries: Sequence[str]) -> pd.DataF
 
 
 # ---------------------------------------------------------------- figures
-
-
-def share(name: str, hits: Mask | pd.Series, subset: str = ALL) -> Figure:
-    """Return the share of true values; NaN of none."""
-    values = np.asarray(hits, dtype=bool)
-    return Figure(name, float(values.mean()) if values.size else float("nan"), values.size, subset)
-
-
-def ratio(name: str, part: int, whole: int, subset: str = ALL) -> Figure:
-    """Return a share of fragments; NaN of none."""
-    return Figure(name, part / whole if whole else float("nan"), whole, subset)
 
 
 def _in_bins(values: Counts) -> Iterator[tuple[str, Mask]]:
@@ -450,57 +380,6 @@ def targets_of(figures: Iterable[Figure], tolerance: float = 0.0) -> dict[str, T
     )
     chosen = TARGETS if circular else NEGATIVE_TARGETS
     return {name: target.eased(tolerance) for name, target in chosen.items()}
-
-
-def judged(figures: Iterable[Figure], targets: Mapping[str, Target]) -> pd.DataFrame:
-    """Return the figures as a table (`FIGURES`) with target and whether it is met.
-
-    A figure without a value has no verdict.
-    """
-    rows = []
-    for figure in figures:
-        target = targets.get(figure.name) if figure.subset == ALL else None
-        met = None
-        if target is not None and not np.isnan(figure.value):
-            met = "yes" if target.met_by(figure.value) else "no"
-        rows.append(
-            {
-                "figure": figure.name,
-                "subset": figure.subset,
-                "value": figure.value,
-                "size": figure.size,
-                "target": None if target is None else str(target),
-                "met": met,
-            }
-        )
-    return FIGURES.frame(rows)
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def markdown_of(figures: pd.DataFrame) -> str:
-    """Return a table of figures (`FIGURES`) as Markdown, those with a target first."""
-    ordered = pd.concat([figures[figures["target"].notna()], figures[figures["target"].isna()]])
-    rows = [
-        [row.figure, row.subset, text_of(row.value), str(row.size), *_texts(row.target, row.met)]
-        for row in ordered.itertuples(index=False)
-    ]
-    return markdown(list(FIGURES.columns), rows)
-
-
-def text_of(value: float) -> str:
-    """Return a number as text: four digits, or whole if it is large; nothing for NaN."""
-    if pd.isna(value):
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _texts(*cells: object) -> list[str]:
-    return ["" if pd.isna(cell) else str(cell) for cell in cells]
 
 
 def parser() -> argparse.ArgumentParser:

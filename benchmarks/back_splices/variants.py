@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ringmark.simulate_parameters import PRESETS, SimulationParameters
-
-#: Fragments a library of a variant of depth 1.
-READ_PAIRS = 400_000
+from benchmarks import driver
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One simulated study.
+class Variant(driver.Variant):
+    """One simulated study, of inputs alone.
 
     Attributes
     ----------
-    about
-        What sets it apart, for the list of variants.
-    changes
-        Parameters that differ from those of the main study, by name.
-    depth
-        Fragments a library, relative to `READ_PAIRS`.
     tolerance
         How far targets are eased; ``None`` if the targets of detection do not apply.
     """
 
-    about: str
-    changes: Mapping[str, object] = field(default_factory=dict)
-    depth: float = 1.0
     tolerance: float | None = 0.0
 
-    def parameters(
-        self, seed: int, read_pairs: int = READ_PAIRS, replicates: int | None = None
-    ) -> SimulationParameters:
-        """Return the parameters of the simulation.
-
-        Parameters
-        ----------
-        seed
-            Of all random numbers.
-        read_pairs
-            Fragments a library of a variant of depth 1.
-        replicates
-            Samples a condition, if not the variant's own number.
-
-        Raises
-        ------
-        InputError
-            If a value is not sound.
-        """
-        changes: dict[str, Any] = {
-            **self.changes,
-            "ip": False,
-            "seed": seed,
-            "read_pairs": round(read_pairs * self.depth),
-        }
-        if replicates is not None:
-            changes["replicates"] = replicates
-        return replace(PRESETS["benchmark"], **changes)
+    fixed: ClassVar[Mapping[str, object]] = {"ip": False}
 
 
 #: How near to the main study the variants must come.

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.back_splices import evaluate
-from benchmarks.back_splices.evaluate import Figure, Target, judged, markdown_of, targets_of
+from benchmarks.back_splices.evaluate import targets_of
+from benchmarks.figures import Figure, Target, judged, markdown_of
 from ringmark.simulate import TRUTH_CIRCLES, TRUTH_LIBRARIES
 from ringmark.tables import CIRCLES, write_matrix
 

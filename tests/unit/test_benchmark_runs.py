@@ -13,13 +13,16 @@ import pytest
 import yaml
 
 from benchmarks.back_splices import run as benchmark
-from benchmarks.back_splices.cost import DETECTION, cost, cost_of_whole, read_usage
-from benchmarks.back_splices.evaluate import COST_TARGETS, Figure
-from benchmarks.back_splices.variants import READ_PAIRS, VARIANTS, Variant
+from benchmarks.back_splices.cost import DETECTION, cost, cost_of_whole
+from benchmarks.back_splices.evaluate import COST_TARGETS
+from benchmarks.back_splices.variants import VARIANTS, Variant
+from benchmarks.driver import FIRST_SEED, READ_PAIRS, ROOT, write_config
+from benchmarks.figures import Figure
+from benchmarks.usage import read_usage
 from ringmark.errors import InputError
 from ringmark.simulate_parameters import PRESETS, SimulationParameters
 
-METER = benchmark.ROOT / "benchmarks" / "meter"
+METER = ROOT / "benchmarks" / "meter"
 
 #: The tiny study instead of the benchmark's, so that a test can simulate it.
 SMALL = Variant("small", asdict(PRESETS["tiny"]) | {"replicates": 1}, depth=0.5)
@@ -195,7 +198,7 @@ def test_the_benchmark_from_the_command_line(tmp_path, small, monkeypatch, capsy
     assert list((tmp_path / "runs").iterdir()) == []
     table = benchmark.RESULTS.read(tmp_path / "figures.tsv")
     assert set(table["aligner"]) == {"star", "minimap2"}
-    assert set(table["seed"]) == {benchmark.FIRST_SEED}
+    assert set(table["seed"]) == {FIRST_SEED}
     assert set(table["read_pairs"]) == {200}
     rows = table[table["aligner"] == "minimap2"].set_index(["figure", "subset"])
     assert rows.loc[("fragments_recovered_crossing", "all"), "value"] == 1
@@ -206,9 +209,9 @@ def test_the_benchmark_from_the_command_line(tmp_path, small, monkeypatch, capsy
     assert benchmark.main([*argv, "--variant", "depth_2", "small", "--keep"]) == 0
     again = benchmark.RESULTS.read(tmp_path / "figures.tsv")
     assert len(again) == len(table) * 3 / 2
-    assert (tmp_path / "runs" / f"small_seed{benchmark.FIRST_SEED}" / "star").is_dir()
+    assert (tmp_path / "runs" / f"small_seed{FIRST_SEED}" / "star").is_dir()
     page = (tmp_path / "summary.md").read_text()
-    seed = benchmark.FIRST_SEED
+    seed = FIRST_SEED
     assert f"| figure | target | small minimap2 {seed} | depth_2 star {seed} |" in page
     assert "| pairs_per_cpu_second | >= 60000 | **20** | **20** | **20** |" in page
     assert f"| star | {seed} | 200 | 26 | 1 | 200 | 1 |" in page
@@ -219,7 +222,7 @@ def test_a_kept_run_of_another_aligner_keeps_its_study(tmp_path, small, monkeypa
     argv = ["--output", str(tmp_path), "--read-pairs", "400", "--variant", "small"]
     assert benchmark.main([*argv, "--aligner", "minimap2", "--keep"]) == 0
     assert benchmark.main([*argv, "--aligner", "star"]) == 0
-    left = tmp_path / "runs" / f"small_seed{benchmark.FIRST_SEED}"
+    left = tmp_path / "runs" / f"small_seed{FIRST_SEED}"
     assert sorted(path.name for path in left.iterdir()) == ["minimap2", "study"]
 
 
@@ -236,7 +239,7 @@ def test_a_study_is_simulated_once_and_not_mixed_up(tmp_path, small):
 def test_the_configuration_of_a_run(tmp_path, small):
     case = case_of(tmp_path, "--aligner", "minimap2")
     benchmark.make_study(case)
-    settings = yaml.safe_load(benchmark.write_config(case).read_text())
+    settings = yaml.safe_load(write_config(case).read_text())
     assert settings["alignment"] == {"aligner": "minimap2"}
     study = case.study.resolve()
     assert settings["samples"] == str(study / "samples.tsv")
