@@ -108,6 +108,13 @@ def test_lariat_needs_a_branch_point_near_the_3_prime_splice_site(
     assert not world.sites.is_lariat("p", intron_start, intron_end - distance, "-")
 
 
+@pytest.mark.parametrize("distance", [10, 30, 60])
+def test_no_branch_point_lies_in_the_next_exon(world: World, distance: int) -> None:
+    intron_start, intron_end = EXONS[1][1], EXONS[2][0]
+    assert not world.sites.is_lariat("p", intron_start, intron_end + distance, "+")
+    assert not world.sites.is_lariat("m", intron_start - distance, intron_end, "-")
+
+
 # ---------------------------------------------------------------- placement
 
 

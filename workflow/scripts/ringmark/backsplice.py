@@ -190,9 +190,10 @@ class SpliceSites:
     def is_lariat(self, chrom: str, start: int, end: int, strand: str) -> bool:
         """Return whether an interval runs from a 5' splice site to a possible branch point."""
         introns = self.introns.get((chrom, strand), {})
-        five, branch = (start, end) if strand == "+" else (end, start)
         near, far = BRANCH_POINT_RANGE
-        return any(near <= abs(three - branch) <= far for three in introns.get(five, ()))
+        if strand == "+":
+            return any(near <= three - end <= far for three in introns.get(start, ()))
+        return any(near <= start - three <= far for three in introns.get(end, ()))
 
 
 def splice_motif(before: str, after: str) -> tuple[str, str]:
