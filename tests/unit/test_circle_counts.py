@@ -438,6 +438,22 @@ def test_a_fragment_goes_to_the_circle_it_fits_best(tmp_path: Path) -> None:
         assert found["p:2500-2700:+"].back_splice == {"short"}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_parts_of_a_read_on_two_contigs_count_once(tmp_path: Path, order: int) -> None:
+    """Each part lies at an end of a circle of its own: of a gene and of its paralogue."""
+    bases = toy_contig("+")
+    contigs = {"p": bases, "q": flip(bases, 2655, 2670, 2685)}
+    genes = [(f"G{chrom}", chrom, "+", [EXONS]) for chrom in contigs]
+    world = make_world(tmp_path, contigs, genes)
+    (read,) = single(world, "p", CIRCLE, 300, 100, "+")
+    right, left = sorted(read.placements, key=lambda part: part.start)
+    parts = (left, replace(right, chrom="q"))
+    bam = write_bam(tmp_path / "r.bam", world, {"f": [replace(read, placements=parts[::order])]})
+    junctions = [replace(PLUS, chrom="q"), PLUS]
+    found = count(world, bam, junctions, evidence=[9, 5])
+    assert [item.back_splice for item in found.values()] == [set(), {"f"}]
+
+
 @pytest.mark.parametrize("evidence", [(9, 1), (1, 9)])
 def test_a_fragment_that_fits_two_equally_goes_to_the_better_known(
     tmp_path: Path, evidence: tuple[int, int]

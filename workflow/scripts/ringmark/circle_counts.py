@@ -453,6 +453,10 @@ class _Inside:
     retained: set[tuple[int, int]] = field(default_factory=set)
 
 
+#: Sorts the circles of a contig by how well a fragment fits them; the last item is the number.
+_Rank = tuple[int, bool, Preference, int]
+
+
 class _ContigCounter:
     """Counts the circles of one contig."""
 
@@ -724,7 +728,7 @@ class _ContigCounter:
 
     def tally(self, preferences: Sequence[Preference]) -> list[Tally]:
         """Return the back-splice fragments of every circle and what they show."""
-        owners = self._owners(preferences)
+        owners = {name: self.best(name, preferences)[-1] for name in self.crossings}
         tallies = [Tally() for _ in self.circles]
         for name, inside in self._look_inside(owners).items():
             crossing = self.crossings[name][owners[name]]
@@ -774,20 +778,12 @@ class _ContigCounter:
             names |= self.linear.get((key, strand), set())
         return len(names - tally.back_splice)
 
-    def _owners(self, preferences: Sequence[Preference]) -> dict[str, int]:
-        """Give every fragment to the circle that it fits best."""
-        return {
-            name: min(
-                found,
-                key=lambda number: (
-                    found[number].edits,
-                    found[number].astray,
-                    preferences[number],
-                    number,
-                ),
-            )
-            for name, found in self.crossings.items()
-        }
+    def best(self, name: str, preferences: Sequence[Preference]) -> _Rank:
+        """Return the rank of the circle that a fragment fits best."""
+        return min(
+            (crossing.edits, crossing.astray, preferences[number], number)
+            for number, crossing in self.crossings[name].items()
+        )
 
     def _is_shared(self, name: str, owner: int) -> bool:
         """Return whether a fragment fits another circle as well as its owner."""
@@ -952,10 +948,13 @@ def count_circles(
         circles, preferences, annotation, genome, sites, strandedness, limits, is_linear
     )
     _scan(bam, counters, search)
+    own_preferences = {chrom: [preferences[n] for n in own] for chrom, own in numbers.items()}
+    _keep_one_contig(counters, own_preferences)
     tallies = [Tally() for _ in circles]
     for chrom, counter in counters.items():
-        own = numbers[chrom]
-        for number, tally in zip(own, counter.tally([preferences[n] for n in own]), strict=True):
+        for number, tally in zip(
+            numbers[chrom], counter.tally(own_preferences[chrom]), strict=True
+        ):
             tallies[number] = tally
     taken = {name for tally in tallies for name in tally.back_splice}
     for name, found in search.resolve(bam, taken).items():
@@ -994,6 +993,27 @@ def _scan(
                     continue
         if not (whole or flag & SUPPLEMENTARY):
             search.look(read)
+
+
+def _keep_one_contig(
+    counters: Mapping[str, _ContigCounter], preferences: Mapping[str, Sequence[Preference]]
+) -> None:
+    """Leave every fragment to the contig with the circle that it fits best.
+
+    The parts of a split read may lie on two contigs, and each at an end of another circle.
+    """
+    keepers: dict[str, str] = {}
+    for chrom, counter in counters.items():
+        for name in list(counter.crossings):
+            other = keepers.setdefault(name, chrom)
+            if other == chrom:
+                continue
+            rivals = [
+                (counters[item].best(name, preferences[item])[:-1], place, item)
+                for place, item in enumerate((other, chrom))
+            ]
+            keepers[name], loser = min(rivals)[-1], max(rivals)[-1]
+            del counters[loser].crossings[name]
 
 
 def counts_row(name: str, tally: Tally) -> dict[str, object]:
