@@ -32,9 +32,11 @@ Zhang et al. 2020, Nature Communications 11:90 (counting on junction sequences).
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
@@ -433,7 +435,7 @@ class _Crossing:
     anchor: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Inside:
     """What the records of a fragment show of its circle.
 
@@ -489,8 +491,9 @@ class _ContigCounter:
         self.limits = limits
         self.crossings: dict[str, dict[int, _Crossing]] = defaultdict(dict)
         #: Reads that a circle explains, whether or not they cross it for certain.
-        self.explained: set[tuple[str, bool, int]] = set()
-        self.linear: dict[tuple[_Key, str], set[str]] = defaultdict(set)
+        self.explained: set[int] = set()
+        #: Fragments that run over an end, by a number for their name, as often as reads show it.
+        self.linear: dict[tuple[_Key, str], array[int]] = defaultdict(lambda: array("Q"))
         #: Filter to the number of reads (or fragments) that it removed.
         self.removed: Counter[str] = Counter()
         self.crossing_reads = 0
@@ -542,7 +545,7 @@ class _ContigCounter:
         contest = compete(boundary.ways, touch.tail, strand, min(anchor, len(touch.tail)))
         name = str(read.query_name)
         for circle in contest.rounds:
-            self.explained.add((name, read.is_read2, circle))
+            self.explained.add(_number_of(name, read.is_read2, circle))
         certain = len(touch.tail) >= max(CERTAIN_ANCHOR, anchor)
         if contest.rounds:
             reason = self._go_round(read, touch, contest, strand)
@@ -562,7 +565,7 @@ class _ContigCounter:
         else:
             return
         for key in keys:
-            self.linear[key, strand].add(name)
+            self.linear[key, strand].append(_number_of(name))
 
     def _is_clearly_linear(
         self, read: pysam.AlignedSegment, touch: _Touch, contest: Contest, strand: str
@@ -727,7 +730,10 @@ class _ContigCounter:
             found[number] = seen
 
     def tally(self, preferences: Sequence[Preference]) -> list[Tally]:
-        """Return the back-splice fragments of every circle and what they show."""
+        """Return the back-splice fragments of every circle and what they show.
+
+        What the counter remembers of single fragments is given up for that.
+        """
         owners = {name: self.best(name, preferences)[-1] for name in self.crossings}
         tallies = [Tally() for _ in self.circles]
         for name, inside in self._look_inside(owners).items():
@@ -742,6 +748,8 @@ class _ContigCounter:
             tally.positions.add(crossing.place)
             tally.spliced.update(inside.spliced)
             tally.retained.update(inside.retained)
+        self.crossings.clear()
+        self.explained.clear()
         return tallies
 
     def read_introns(self, tallies: Sequence[Tally]) -> None:
@@ -773,10 +781,10 @@ class _ContigCounter:
         """Count the fragments that run linearly over an end of a circle."""
         junction = circle.junction
         key = (junction.start if side == "left" else junction.end, side)
-        names: set[str] = set()
-        for strand in (junction.strand, "."):
-            names |= self.linear.get((key, strand), set())
-        return len(names - tally.back_splice)
+        reads = [self.linear.get((key, strand), ()) for strand in (junction.strand, ".")]
+        fragments = np.unique(np.concatenate([np.array(item, np.uint64) for item in reads]))
+        own = np.array([_number_of(name) for name in sorted(tally.back_splice)], np.uint64)
+        return int(np.isin(fragments, own, invert=True).sum())
 
     def best(self, name: str, preferences: Sequence[Preference]) -> _Rank:
         """Return the rank of the circle that a fragment fits best."""
@@ -809,7 +817,7 @@ class _ContigCounter:
                 inside.mates.add(read.is_read2)
             if not read.is_supplementary:
                 outside = sum(right - left for left, right in blocks) - own
-                explained = (name, read.is_read2, number) in self.explained
+                explained = _number_of(name, read.is_read2, number) in self.explained
                 inside.leaves |= outside > PLACEMENT_RANGE and not explained
             inside.spliced.update(
                 intron
@@ -839,6 +847,14 @@ class _ContigCounter:
             for read in self.bam.fetch(self.chrom, start, min(end, length)):
                 if read.query_name in owners and not (read.is_unmapped or read.is_secondary):
                     yield read
+
+
+def _number_of(*facts: object) -> int:
+    """Return a number of 64 bits for a read or fragment, to remember many of them in little room.
+
+    The same on every machine; two of a million share one with a chance of 3e-8.
+    """
+    return int.from_bytes(blake2b(repr(facts).encode(), digest_size=8).digest(), "big")
 
 
 def _outside(runs: Sequence[Run], boundary: Boundary) -> int:

@@ -117,7 +117,7 @@ class Found:
     anchor: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Suspect:
     """A fragment of which a read fits circles better than its alignment.
 
