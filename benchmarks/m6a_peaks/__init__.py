@@ -1,0 +1,1 @@
+"""How well m6A peaks are called, compared between conditions and judged."""
