@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -755,6 +755,26 @@ def test_supplementary_records_do_not_count(tmp_path: Path) -> None:
     split = replace(moved, placements=(*moved.placements, part))
     assert moved.placements[0].edit_distance == 4
     assert search(world, tmp_path, {"f": [split]}, strandedness="forward") == {}
+
+
+def test_a_deep_place_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = copy_world(tmp_path)
+    reads = {}
+    for offset in range(273, 310, 3):
+        (read,) = single(world, "p", CIRCLE, offset, 100, "+", "forward")
+        reads[f"f{offset}"] = [on_copy(world, read, offset)]
+    fetched: list[str] = []
+
+    class Counting(pysam.AlignmentFile):
+        def fetch(self, *place: object, **options: object) -> Iterator[pysam.AlignedSegment]:
+            for read in super().fetch(*place, **options):
+                fetched.append(str(read.query_name))
+                yield read
+
+    monkeypatch.setattr(pysam, "AlignmentFile", Counting)
+    found = search(world, tmp_path, reads, strandedness="forward")
+    assert set(found) == set(reads)
+    assert len(fetched) <= 2 * len(reads) + 2
 
 
 def test_no_suspects(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ CONTEXT = 300
 LONGEST_CIRCLE = 10_000
 #: Distance between the places of a mate at which it is looked up in a circle.
 PROBE_STEP = 8
+#: Records that begin within so many bases of each other are fetched together.
+FETCHED_TOGETHER = 100
 
 
 #: Sorts circles that fit a fragment equally well.
@@ -437,7 +439,9 @@ def _fetch(
                 places[region[0]].add(region[1])
     for chrom, positions in sorted(places.items()):
         firsts = np.array(sorted(positions))
-        for start, end in zip(*(item.tolist() for item in merge(firsts, firsts + 1)), strict=True):
+        # a deep place is read once, and not again for every record that begins there
+        regions = merge(firsts, firsts + FETCHED_TOGETHER)
+        for start, end in zip(*(item.tolist() for item in regions), strict=True):
             for read in bam.fetch(chrom, start, end):
                 if start <= read.reference_start < end and _is_primary(read, suspects):
                     yield read
