@@ -137,6 +137,10 @@ class Case:
         drawn = {name: getattr(self.parameters, name) for name in list(RUN_COLUMNS)[2:]}
         return {"variant": self.name, "aligner": self.aligner, **drawn}
 
+    def samples(self) -> Path:
+        """Return the samples sheet to run with: that of the study."""
+        return self.study.resolve() / "samples.tsv"
+
 
 AnyCase = TypeVar("AnyCase", bound=Case)
 
@@ -172,7 +176,7 @@ def write_config(case: Case) -> Path:
     """Write the configuration of a run: that of the study, with its paths and the aligner."""
     settings = yaml.safe_load((case.study / "config.yaml").read_text(encoding="utf-8"))
     study = case.study.resolve()
-    settings["samples"] = str(study / settings["samples"])
+    settings["samples"] = str(case.samples())
     settings["reference"] = {
         name: str(study / path) for name, path in settings["reference"].items()
     }
@@ -294,7 +298,7 @@ def overview(
     chosen = results[(results["subset"] == ALL) & shown]
     keys = list(chosen[list(RUN_COLUMNS)].itertuples(index=False, name=None))
     missed = (chosen["met"].fillna("") == "no").tolist()
-    texts = list(map(_cell, chosen["value"], missed))
+    texts = list(map(cell, chosen["value"], missed))
     cells = dict(zip(zip(chosen["figure"], keys, strict=True), texts, strict=True))
     runs = list(dict.fromkeys(keys))
     rows = [
@@ -327,14 +331,14 @@ def growth(deep: pd.DataFrame, targets: Mapping[str, Target | None]) -> str:
             for name, target in targets.items():
                 value = multiples.loc[read_pairs, name]
                 missed = target is not None and value > target.limit
-                row += [_cell(measured.loc[read_pairs, name]), _cell(value, missed)]
+                row += [cell(measured.loc[read_pairs, name]), cell(value, missed)]
             rows.append(row)
     heads = [text for name in targets for text in (name, "multiple")]
     head = ["aligner", "seed", "fragments a library", *heads]
     return markdown(head, rows) if rows else ""
 
 
-def _cell(value: float, missed: bool = False) -> str:
+def cell(value: float, missed: bool = False) -> str:
     """Return a value as text, bold where it misses its target."""
     text = text_of(value)
     return f"**{text}**" if missed else text
