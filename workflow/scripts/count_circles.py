@@ -2,8 +2,9 @@
 
 Bases of a read beyond an end of a circle that go on at the other end, and do so better than on any
 linear way, make a back-splice fragment; reads that run or are spliced linearly over an end make
-its linear counts (``ringmark.circle_counts``). The introns that the back-splice fragments splice
-over or read into are kept for the structure of the circle.
+its linear counts (``ringmark.circle_counts``). Reads that the aligner placed badly or not at all
+are looked through for the junctions of all candidates (``ringmark.circle_search``). The introns
+that the back-splice fragments splice over or read into are kept for the structure of the circle.
 """
 
 from __future__ import annotations

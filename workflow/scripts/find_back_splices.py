@@ -1,9 +1,10 @@
 """Collect the evidence for back-splice junctions in one library.
 
-One pass over the BAM. Split reads whose parts stand on one strand in the order of a circle, and
-clipped reads whose rest matches another splice site of the gene, are placed on the splice signal
-(``ringmark.backsplice``). Written are the junctions with the number of fragments of either kind,
-and how many reads each filter removed.
+One pass over the BAM. Split reads whose parts stand on one strand in the order of a circle are
+placed on the splice signal (``ringmark.backsplice``). Reads that the aligner clipped, left out or
+placed badly are looked through for the end of an exon right before the beginning of the same or an
+earlier one of the gene (``ringmark.exon_ends``). Written are the junctions with the number of
+fragments of either kind, and how many split reads each filter removed.
 """
 
 from __future__ import annotations

@@ -118,7 +118,8 @@ class Limits:
     min_span, max_span
         Distance between the ends on the genome.
     min_anchor
-        Nucleotides of a read on both sides of the junction.
+        Nucleotides of a read on both sides of a counted junction, where its mate does not show the
+        way.
     mate_tolerance
         Nucleotides by which a mate may start before the circle (the aligner's overhang).
     min_mapping_quality
@@ -602,7 +603,10 @@ def linear_cost(read: pysam.AlignedSegment, sites: SpliceSites) -> int:
 
 
 def is_whole(read: pysam.AlignedSegment) -> bool:
-    """Return whether a read is aligned in one piece with too few differences to be doubted."""
+    """Return whether a read is aligned in one piece with too few differences to be doubted.
+
+    What `linear_cost` says of such a read, for the millions of them at once.
+    """
     cigar = read.cigartuples
     return cigar is not None and len(cigar) == 1 and read.get_tag("NM") < MARGIN  # type: ignore[operator]
 

@@ -66,6 +66,7 @@ from ringmark.backsplice import (
 )
 from ringmark.circle_search import CircleSearch, Preference, joined_bases, paths, preference
 from ringmark.circles import Circle
+from ringmark.errors import InputError
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches
 from ringmark.tables import INTEGER, STRING, Table
@@ -932,15 +933,19 @@ def count_circles(
 
     Raises
     ------
-    ValueError
-        If a circle lies on a contig that the BAM does not know.
+    InputError
+        If a circle, of another library then, lies on a contig that the BAM does not list.
     """
     if not circles:
         return LibraryCounts({}, Counter(), 0)
     sites = SpliceSites.of(annotation)
     foreign = sorted({circle.junction.chrom for circle in circles} - set(bam.references))
     if foreign:
-        raise ValueError(f"circles on contigs that the BAM does not know: {', '.join(foreign)}")
+        raise InputError(
+            f"{bam.filename.decode()}: does not list {', '.join(foreign)} in its header, where "
+            "other libraries show circles",
+            "align all libraries to one genome",
+        )
     counters: dict[str, _ContigCounter] = {}
     numbers: dict[str, list[int]] = defaultdict(list)
     for number, circle in enumerate(circles):
