@@ -677,6 +677,24 @@ def test_places_tell_copies_of_one_molecule(world: World, tmp_path: Path) -> Non
     assert len(tally(world, tmp_path, copies | others).positions) == 3
 
 
+def test_records_that_begin_together_may_stand_in_any_order(world: World, tmp_path: Path) -> None:
+    reads = {"f": pair(world, "p", CIRCLE, 300, 100, 100, "+")}
+    bam = write_bam(tmp_path / "sorted.bam", world, reads)
+    with pysam.AlignmentFile(str(bam)) as opened:
+        header, records = opened.header, list(opened)
+    starts = [read.reference_start for read in records]
+    assert starts == sorted(starts)
+    assert len(set(starts)) < len(starts)
+    turned = tmp_path / "turned.bam"
+    with pysam.AlignmentFile(str(turned), "wb", header=header) as opened:
+        for read in sorted(reversed(records), key=lambda item: item.reference_start):
+            opened.write(read)
+    pysam.index(str(turned))
+    (first,), (second,) = (count(world, path, [PLUS]).values() for path in (bam, turned))
+    assert first.positions
+    assert first == second
+
+
 @pytest.mark.parametrize(("start", "end", "length"), [(0, 300, 300), (1, 200, 250), (40, 300, 300)])
 def test_circle_at_the_edges_of_a_contig(tmp_path: Path, start: int, end: int, length: int) -> None:
     world = make_world(

@@ -20,7 +20,8 @@ are enough where the mate shows the way: where it lies inside the circle and the
 each other, or beyond the boundary. Fragments are counted, by name. One
 that fits several circles goes to the one it fits best; of equals, to the one that most reads of the
 study led to. It is dropped where its mate lies outside of the circle, points the wrong way, or runs
-out of the circle in a way that the circle does not explain.
+out of the circle in a way that the circle does not explain. Fragments that no boundary gives to a
+circle may be found by the bases of the candidates' junctions (`ringmark.circle_search`).
 
 The BAM is read contig by contig, once for the boundaries and, where circles were seen, once more
 for what lies inside them.
@@ -423,6 +424,8 @@ class _Crossing:
         Whether the mate starts outside of the circle.
     mates
         Mates that are aligned, this one included.
+    start
+        Where the record begins.
     place
         Place of the junction in the read, and whether the read is on the reverse strand.
     anchor
@@ -432,8 +435,14 @@ class _Crossing:
     edits: int
     astray: bool
     mates: int
+    start: int
     place: tuple[int, bool]
     anchor: int
+
+    @property
+    def rank(self) -> tuple[int, bool, int, bool]:
+        """Sorts the records of a fragment, whatever their order in the BAM; the best comes first."""
+        return self.edits, self.astray, self.start, self.place[1]
 
 
 @dataclass(slots=True)
@@ -723,10 +732,11 @@ class _ContigCounter:
         for number in rounds:
             junction = self.circles[number].junction
             astray = not mate_inside(read, junction.start, junction.end, self.limits.mate_tolerance)
-            seen = _Crossing(edits, astray, mates, (touch.cut, read.is_reverse), anchor)
+            place = touch.cut, read.is_reverse
+            seen = _Crossing(edits, astray, mates, read.reference_start, place, anchor)
             known = found.get(number)
             if known is not None:
-                best = min(known, seen, key=lambda item: (item.edits, item.astray))
+                best = min(known, seen, key=lambda item: item.rank)
                 seen = replace(best, anchor=max(known.anchor, seen.anchor))
             found[number] = seen
 
