@@ -441,7 +441,7 @@ class _Crossing:
 
     @property
     def rank(self) -> tuple[int, bool, int, bool]:
-        """Sorts the records of a fragment, whatever their order in the BAM; the best comes first."""
+        """Sorts the records of a fragment, best first, whatever their order in the BAM."""
         return self.edits, self.astray, self.start, self.place[1]
 
 
