@@ -1,10 +1,14 @@
+import itertools
+
 import numpy as np
 import pytest
 
+from ringmark import bins
 from ringmark.alignments import Fragment
 from ringmark.annotation import Annotation, Gene, Transcript
-from ringmark.bins import BATCH, MAX_GAP, BinLayout, Coverage, count_fragments
+from ringmark.bins import MAX_GAP, BinLayout, Coverage
 from ringmark.errors import InputError
+from ringmark.fragments import FragmentBatch
 from ringmark.intervals import Blocks
 
 
@@ -20,6 +24,13 @@ def layout_of(*genes, **widths):
 
 def fragment(*blocks, strand="+", introns=(), chrom="chr1"):
     return Fragment(chrom, strand, tuple(blocks), tuple(introns), 60)
+
+
+def count_fragments(fragments, *arguments, **options):
+    """Count fragments, one batch for each run of a contig."""
+    runs = itertools.groupby(fragments, key=lambda item: item.chrom)
+    batches = [FragmentBatch.of(run, chrom) for chrom, run in runs]
+    return bins.count_fragments(batches, *arguments, **options)
 
 
 TWO_EXONS = gene("A", "+", (100, 160), (300, 390))
@@ -204,10 +215,13 @@ def test_contigs_are_kept_apart_and_unknown_ones_passed_over():
 
 def test_batches_do_not_change_the_counts():
     layout = layout_of(TWO_EXONS)
-    reads = (fragment((100 + index % 40, 120 + index % 40)) for index in range(BATCH + 7))
-    coverage = count_fragments(reads, layout)
-    assert coverage.gene_totals.tolist() == [BATCH + 7]
-    assert coverage.first.sum() == coverage.last.sum() == BATCH + 7
+    reads = [fragment((100 + index % 40, 120 + index % 40)) for index in range(107)]
+    parts = [FragmentBatch.of(reads[start : start + 10], "chr1") for start in range(0, 107, 10)]
+    coverage, whole = bins.count_fragments(parts, layout), count_fragments(reads, layout)
+    assert coverage.gene_totals.tolist() == [107]
+    assert coverage.first.tolist() == whole.first.tolist()
+    assert coverage.last.tolist() == whole.last.tolist()
+    assert coverage.first.sum() == coverage.last.sum() == 107
 
 
 def test_overlapping_counts_each_fragment_once():

@@ -16,7 +16,15 @@ ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 #: before it on the same one.
 FLOORS = (
     ("errors", "files", "tables", "intervals", "sequence"),
-    ("study", "annotation", "alignments", "exon_ends", "betabinomial", "multiple_testing"),
+    (
+        "study",
+        "annotation",
+        "alignments",
+        "fragments",
+        "exon_ends",
+        "betabinomial",
+        "multiple_testing",
+    ),
     ("backsplice", "circles", "circle_search", "circle_counts"),
     ("bins", "background", "summits", "peaks", "simulate"),
     ("enrichment", "differential", "regulators"),

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pysam
 
-from ringmark.alignments import USABLE_MAPPING_QUALITY, iterate_fragments, library_strandedness
+from ringmark.alignments import USABLE_MAPPING_QUALITY, library_strandedness
 from ringmark.annotation import Annotation
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage, count_fragments
 from ringmark.errors import InputError, program
+from ringmark.fragments import read_batches
 
 #: Usual length of the fragments of an m6A IP, nucleotides.
 FRAGMENT_LENGTH = 100
@@ -101,8 +102,8 @@ def count_bam(
         with pysam.AlignmentFile(str(bam), "rb") as reads:
             # To be extended, a read has to tell its direction even if that is not the gene's.
             read_as = "forward" if extension and strandedness == "unstranded" else strandedness
-            fragments = iterate_fragments(reads, read_as, min_quality)
-            return count_fragments(fragments, layout, strandedness, extension)
+            batches = read_batches(reads, read_as, min_quality)
+            return count_fragments(batches, layout, strandedness, extension)
     except (OSError, ValueError) as error:
         raise InputError(f"{bam}: {error}", "give a coordinate-sorted BAM file") from error
 

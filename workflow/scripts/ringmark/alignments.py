@@ -175,15 +175,16 @@ def aligned_blocks(cigar: Cigar, start: int) -> Spans:
     start
         Leftmost aligned base, 0-based.
     """
-    return _blocks_and_introns(cigar, start)[0]
+    return blocks_and_introns(cigar, start)[0]
 
 
 def aligned_introns(cigar: Cigar, start: int) -> Spans:
     """Return the introns (``N``) of an alignment that starts at the 0-based ``start``."""
-    return _blocks_and_introns(cigar, start)[1]
+    return blocks_and_introns(cigar, start)[1]
 
 
-def _blocks_and_introns(cigar: Cigar, start: int) -> tuple[Spans, Spans]:
+def blocks_and_introns(cigar: Cigar, start: int) -> tuple[Spans, Spans]:
+    """Return blocks (see `aligned_blocks`) and introns of an alignment in one go."""
     blocks: list[tuple[int, int]] = []
     introns: list[tuple[int, int]] = []
     left = position = start
@@ -390,7 +391,7 @@ def _waiting_mate(read: pysam.AlignedSegment, waiting: _Waiting) -> _Used | None
 
 
 def _used(read: pysam.AlignedSegment, strandedness: str) -> _Used:
-    blocks, introns = _blocks_and_introns(read.cigartuples or (), read.reference_start)
+    blocks, introns = blocks_and_introns(read.cigartuples or (), read.reference_start)
     strand = fragment_strand(read, strandedness)
     return strand, blocks, introns, read.mapping_quality, read.is_read2
 
@@ -596,6 +597,41 @@ def bam_header(
         "RG": [{"ID": library, "SM": sample, "LB": library}],
         "PG": [{"ID": program, "PN": program, "VN": version}],
     }
+
+
+def read_header(path: Path) -> pysam.AlignmentHeader:
+    """Return the header of a BAM made elsewhere, which must be whole and list its contigs.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short or no BAM, or lists no contig.
+    """
+    import pysam
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", "mend the path (relative to the sheet's folder)")
+    # the library writes its own words to the screen
+    verbosity = pysam.set_verbosity(0)
+    try:
+        with pysam.AlignmentFile(str(path), check_sq=False) as reads:
+            is_bam, header = reads.is_bam, reads.header
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}", "transfer the file again") from None
+    except (ValueError, IndexError):
+        # what is no alignment at all, and, by its type in the table of formats, FASTA or FASTQ
+        is_bam = False
+    finally:
+        pysam.set_verbosity(verbosity)
+    if not is_bam:
+        raise InputError(f"{path}: not BAM", "give BAM; 'samtools view -b' makes it of SAM or CRAM")
+    if not header.references:
+        raise InputError(
+            f"{path}: lists no contig in its header", "give the BAM with the header of its aligner"
+        )
+    return header
 
 
 def sort_and_index(unsorted: Path, output: Path, threads: int = 1) -> None:

@@ -40,18 +40,17 @@ import hashlib
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ringmark.alignments import Fragment
 from ringmark.annotation import Annotation, Gene
 from ringmark.errors import InputError
 from ringmark.files import whole_file
+from ringmark.fragments import FragmentBatch
 from ringmark.intervals import IntArray
 
 #: Width of a bin and of a step, nucleotides.
@@ -66,11 +65,8 @@ MAX_GAP = 500
 #: Interval lengths are tallied up to this one, nucleotides; longer ones with it.
 MAX_LENGTH = 1000
 
-#: Fragments that are placed at once.
-BATCH = 100_000
-
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-_STRANDS = {"+": 1, "-": -1, ".": 0}
+_STRANDS = {"+": 1, "-": -1}
 
 
 @dataclass(frozen=True)
@@ -288,29 +284,6 @@ class _Tally:
     counted: int = 0
 
 
-@dataclass
-class _Batch:
-    """Fragments of one contig that wait to be placed together."""
-
-    strands: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    blocks: list[tuple[int, int]] = field(default_factory=list)
-    introns: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def signs(self) -> IntArray:
-        """Strand of each fragment as 1, -1 or, if it is not known, 0."""
-        return np.array([_STRANDS[strand] for strand in self.strands], dtype=np.int64)
-
-    def add(self, fragment: Fragment) -> None:
-        if fragment.introns:
-            place = len(self.strands)
-            self.introns.extend((place, end) for _, end in fragment.introns)
-        self.strands.append(fragment.strand)
-        self.sizes.append(len(fragment.blocks))
-        self.blocks.extend(fragment.blocks)
-
-
 @dataclass(frozen=True)
 class _Reading:
     """How the strand of a fragment is to be read.
@@ -331,7 +304,7 @@ class _Reading:
 
 
 def count_fragments(
-    fragments: Iterable[Fragment],
+    batches: Iterable[FragmentBatch],
     layout: BinLayout,
     strandedness: str = "unstranded",
     extension: int = 0,
@@ -359,14 +332,10 @@ def count_fragments(
         np.zeros(len(layout.genes), np.int64),
         np.zeros(MAX_LENGTH + 1, np.int64),
     )
-    batch, chrom, read = _Batch(), "", 0
-    for fragment in fragments:
-        if fragment.chrom != chrom or len(batch.strands) >= BATCH:
-            _place(batch, exons.get(chrom), layout, tally, reading)
-            batch, chrom = _Batch(), fragment.chrom
-        batch.add(fragment)
-        read += 1
-    _place(batch, exons.get(chrom), layout, tally, reading)
+    read = 0
+    for batch in batches:
+        _place(batch, exons.get(batch.chrom), layout, tally, reading)
+        read += batch.fragments
     return Coverage(
         tally.first,
         tally.last,
@@ -418,16 +387,15 @@ class _Pieces:
 
 
 def _place(
-    batch: _Batch, exons: _Exons | None, layout: BinLayout, tally: _Tally, reading: _Reading
+    batch: FragmentBatch, exons: _Exons | None, layout: BinLayout, tally: _Tally, reading: _Reading
 ) -> None:
     """Add a batch of fragments of one contig to the counts."""
-    if exons is None or not batch.blocks:
+    if exons is None or not len(batch.owner):
         return
-    bounds = np.fromiter(chain.from_iterable(batch.blocks), np.int64, 2 * len(batch.blocks))
-    owner = np.repeat(np.arange(len(batch.sizes)), batch.sizes)
-    aligned = np.zeros(len(batch.sizes), np.int64)
-    np.add.at(aligned, owner, bounds[1::2] - bounds[::2])
-    pieces = _best_genes(_overlaps(batch, bounds, owner, exons, reading.stranded), aligned)
+    aligned = np.bincount(
+        batch.owner, weights=batch.ends - batch.starts, minlength=batch.fragments
+    ).astype(np.int64)
+    pieces = _best_genes(_overlaps(batch, exons, reading.stranded), aligned)
     if not len(pieces.fragment):
         return
     new_pair = _changes(pieces.fragment) | _changes(pieces.gene)
@@ -476,11 +444,9 @@ def _changes(values: IntArray) -> npt.NDArray[np.bool_]:
     return np.append(True, values[1:] != values[:-1])
 
 
-def _overlaps(
-    batch: _Batch, bounds: IntArray, owner: IntArray, exons: _Exons, stranded: bool
-) -> _Pieces:
+def _overlaps(batch: FragmentBatch, exons: _Exons, stranded: bool) -> _Pieces:
     """Return the parts of a batch's blocks that lie in exons of a strand that fits."""
-    starts, ends = bounds[::2], bounds[1::2]
+    owner, starts, ends = batch.owner, batch.starts, batch.ends
     first = np.searchsorted(exons.reach, starts, side="right")
     candidates = np.maximum(np.searchsorted(exons.starts, ends, side="left") - first, 0)
     block = np.repeat(np.arange(len(starts)), candidates)
@@ -493,18 +459,18 @@ def _overlaps(
     left = np.maximum(starts[block], exons.starts[exon]) + shift
     right = np.minimum(ends[block], exons.ends[exon]) + shift
     fragment, gene = owner[block], exons.genes[exon]
-    splices = np.cumsum(_after_intron(batch, starts, owner))[block]
+    splices = np.cumsum(_after_intron(batch))[block]
     order = np.lexsort((left, gene, fragment))
     return _Pieces(fragment[order], gene[order], left[order], right[order], splices[order])
 
 
-def _after_intron(batch: _Batch, starts: IntArray, owner: IntArray) -> npt.NDArray[np.bool_]:
+def _after_intron(batch: FragmentBatch) -> npt.NDArray[np.bool_]:
     """Return which blocks begin where an intron of the same fragment ends."""
-    if not batch.introns:
-        return np.zeros(len(starts), dtype=bool)
-    introns = np.array(batch.introns, dtype=np.int64)
-    scale = int(max(starts.max(), introns[:, 1].max())) + 1
-    return np.isin(owner * scale + starts, introns[:, 0] * scale + introns[:, 1])
+    if not len(batch.intron_owner):
+        return np.zeros(len(batch.starts), dtype=bool)
+    scale = int(max(batch.starts.max(), batch.intron_ends.max())) + 1
+    introns = batch.intron_owner * scale + batch.intron_ends
+    return np.isin(batch.owner * scale + batch.starts, introns)
 
 
 def _best_genes(pieces: _Pieces, aligned: IntArray) -> _Pieces:
