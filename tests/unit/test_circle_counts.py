@@ -687,7 +687,7 @@ def test_records_that_begin_together_may_stand_in_any_order(world: World, tmp_pa
     assert len(set(starts)) < len(starts)
     turned = tmp_path / "turned.bam"
     with pysam.AlignmentFile(str(turned), "wb", header=header) as opened:
-        for read in sorted(records[::-1], key=lambda item: item.reference_start):
+        for read in sorted(records, key=lambda item: (item.reference_start, item.is_forward)):
             opened.write(read)
     pysam.index(str(turned))
     (first,), (second,) = (count(world, path, [PLUS]).values() for path in (bam, turned))
