@@ -288,7 +288,7 @@ def shape(truth: Truth, run: Run, near: Mask) -> Iterator[Figure]:
     yield share("region_right", np.array(regions, dtype=bool))
     distances = run.peaks["drach_distance"].dropna().to_numpy(dtype=np.float64)
     yield median("median_drach_distance", distances)
-    yield share("peaks_with_drach", (run.peaks["drach"] > 0).to_numpy(dtype=bool))
+    yield share("peaks_with_drach", run.peaks["drach"].dropna() > 0)
 
 
 # ---------------------------------------------------------------- differential methylation

@@ -149,7 +149,7 @@ def overview(results: pd.DataFrame) -> str:
     """
     targets = {**TARGETS["no enrichment"], **TARGETS["no change"], **TARGETS["main"]}
     rows = [["target", *(str(targets.get(name, "")) for name in SHOWN)]]
-    chosen = results[results["subset"] == ALL]
+    chosen = results[results["subset"] == ALL].fillna({"met": ""})
     for run, own in chosen.groupby(list(RUN_COLUMNS), sort=False):
         by_name = own.set_index("figure")
         cells = [
