@@ -32,7 +32,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        CIRCLE_FILES,
+        branch(GENOME, then=CIRCLE_FILES, otherwise=[]),
         PEAK_FILES,
         CIRCLE_M6A_FILES,
         DIFFERENTIAL_TABLES.values(),
@@ -47,7 +47,7 @@ rule all:
 
 rule circles:
     input:
-        CIRCLE_FILES,
+        branch(GENOME, then=CIRCLE_FILES, otherwise=[]),
 
 
 rule peaks:

@@ -1,6 +1,6 @@
 """Alignment: STAR or minimap2, to BAM files that keep one contract; strandedness; coverage tracks.
 
-Needs trimmed reads and the reference; makes results/alignment/{library}.bam, a one-row summary of
+Needs trimmed reads, or BAM files made elsewhere, and the reference; makes results/alignment/{library}.bam, a one-row summary of
 each library (reads, aligned share, strandedness by the reads) and results/tracks/. What follows
 cannot tell which aligner ran; ringmark/alignments.py states the contract.
 """
@@ -60,6 +60,8 @@ if ALIGNER == "star":
             "results/logs/alignment/align_star/{library}.log",
         benchmark:
             "results/benchmarks/alignment/align_star/{library}.tsv"
+        wildcard_constraints:
+            library=one_of(READS),
         conda:
             "../../envs/star.yaml"
         threads: 8
@@ -128,6 +130,8 @@ else:
             "results/logs/alignment/align_minimap2/{library}.log",
         benchmark:
             "results/benchmarks/alignment/align_minimap2/{library}.tsv"
+        wildcard_constraints:
+            library=one_of(READS),
         conda:
             "../../envs/minimap2.yaml"
         threads: 4
@@ -153,6 +157,49 @@ else:
                 --output {output.bam:q} \
                 2>{log:q}
             """
+
+
+rule import_bam:
+    input:
+        **(GENOME_FILES if GENOME else {}),
+        script=f"{SCRIPTS}/import_bam.py",
+        bams=lambda wildcards: [
+            str(run.bam) for run in LIBRARIES[wildcards.library].runs
+        ],
+        annotation="results/reference/transcripts.tsv",
+    output:
+        bam="results/alignment/{library}.bam",
+        bai="results/alignment/{library}.bam.bai",
+    log:
+        "results/logs/alignment/import_bam/{library}.log",
+    benchmark:
+        "results/benchmarks/alignment/import_bam/{library}.tsv"
+    wildcard_constraints:
+        library=one_of(BAMS),
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 2
+    resources:
+        mem_mb=scaled(3000),
+        runtime=480,
+    params:
+        digest=digest_of(f"{SCRIPTS}/import_bam.py"),
+        sample=lambda wildcards: LIBRARIES[wildcards.library].sample,
+        genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
+        max_intron=config["alignment"]["max_intron"],
+    shell:
+        r"""
+        python {input.script:q} \
+            --bam {input.bams:q} \
+            --annotation {input.annotation:q} \
+            {params.genome:q} \
+            --library {wildcards.library:q} \
+            --sample {params.sample:q} \
+            --maximum-intron {params.max_intron} \
+            --threads {threads} \
+            --output {output.bam:q} \
+            2>{log:q}
+        """
 
 
 rule summarise_alignment:

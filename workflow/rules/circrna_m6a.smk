@@ -4,7 +4,7 @@ Needs the list of circles, the peaks and the background ratio of each pair; make
 results/circrna_m6a/circles.tsv with the evidence of every circle in tiers.
 """
 
-CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS else []
+CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS and GENOME else []
 
 
 rule enrich_circles:

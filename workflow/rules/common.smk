@@ -36,6 +36,11 @@ IN_PAIRS = list(
     dict.fromkeys(lib.name for pair in STUDY.pairs for lib in (pair.ip, pair.input))
 )
 ALIGNER = config["alignment"]["aligner"]
+# libraries given as reads, and those given as BAM files
+READS = [library.name for library in STUDY.libraries if not library.is_aligned]
+BAMS = [library.name for library in STUDY.libraries if library.is_aligned]
+# without a genome, which BAM files alone can do, there are neither circles nor motifs
+GENOME = bool(config["reference"]["fasta"])
 
 INPUT_FILES = list(
     dict.fromkeys(
@@ -51,7 +56,7 @@ INPUT_FILES = list(
                 for file in run.files
             ),
         )
-        if not check_study.is_url(str(place))
+        if place and not check_study.is_url(str(place))
     )
 )
 
@@ -71,6 +76,12 @@ PAIR_OPTIONS = [
     for part in ("--pair", pair.ip.name, pair.input.name, pair.sample, pair.condition)
 ]
 
+
+def one_of(names):
+    """Constraint of a wildcard: one of these names, which may be none at all."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 if workflow.is_main_process:
     folder_lock.remove_stale_locks()
 
@@ -80,7 +91,7 @@ onstart:
 
 
 wildcard_constraints:
-    library="|".join(map(re.escape, LIBRARIES)),
+    library=one_of(LIBRARIES),
 
 
 def scaled(megabytes):

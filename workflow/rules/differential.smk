@@ -15,7 +15,8 @@ DIFFERENTIAL_TABLES = {
         "methylation",
         "circle_methylation",
     )
-    if "methylation" not in name or len(IP_LEVELS) == 2
+    if ("methylation" not in name or len(IP_LEVELS) == 2)
+    and ("circle" not in name or GENOME)
 }
 
 

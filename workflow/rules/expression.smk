@@ -1,7 +1,7 @@
 """Expression: fragments of every gene in every library, union of exons, strand-aware.
 
 Needs BAM files and the reference; makes results/expression/gene_counts.tsv. STAR counts while it
-aligns; otherwise HTSeq counts by the same rule.
+aligns; otherwise, and for BAM files made elsewhere, HTSeq counts by the same rule.
 """
 
 
@@ -12,7 +12,7 @@ rule count_genes:
         annotation="results/reference/annotation.gtf",
         summary="results/alignment/{library}.tsv",
         star=branch(
-            ALIGNER == "star",
+            lambda wildcards: ALIGNER == "star" and wildcards.library in READS,
             then="results/alignment/{library}.ReadsPerGene.out.tab",
             otherwise=[],
         ),

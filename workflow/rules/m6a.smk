@@ -54,11 +54,10 @@ rule count_bins:
 
 rule call_peaks:
     input:
+        **(GENOME_FILES if GENOME else {}),
         script=f"{SCRIPTS}/call_peaks.py",
         bins=collect("results/m6a/bins/{library}.npz", library=IN_PAIRS),
         annotation="results/reference/transcripts.tsv",
-        genome="results/reference/genome.fa",
-        fai="results/reference/genome.fa.fai",
     output:
         peaks="results/m6a/peaks.tsv",
         bed="results/m6a/peaks.bed",
@@ -78,6 +77,7 @@ rule call_peaks:
     params:
         digest=digest_of(f"{SCRIPTS}/call_peaks.py"),
         pairs=PAIR_OPTIONS,
+        genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
         fdr=config["m6a"]["fdr"],
         min_log2_enrichment=config["m6a"]["min_log2_enrichment"],
     shell:
@@ -86,7 +86,7 @@ rule call_peaks:
             {params.pairs:q} \
             --bins {input.bins:q} \
             --annotation {input.annotation:q} \
-            --genome {input.genome:q} \
+            {params.genome:q} \
             --fdr {params.fdr} \
             --min-log2-enrichment {params.min_log2_enrichment} \
             --peaks {output.peaks:q} \
@@ -100,13 +100,12 @@ rule call_peaks:
 
 rule assess_ip:
     input:
+        **(GENOME_FILES if GENOME else {}),
         script=f"{SCRIPTS}/assess_ip.py",
         bins=collect("results/m6a/bins/{library}.npz", library=IN_PAIRS),
         peaks="results/m6a/peaks.tsv",
         background="results/m6a/background.tsv",
         annotation="results/reference/transcripts.tsv",
-        genome="results/reference/genome.fa",
-        fai="results/reference/genome.fa.fai",
     output:
         quality="results/m6a/quality.tsv",
     log:
@@ -122,6 +121,7 @@ rule assess_ip:
     params:
         digest=digest_of(f"{SCRIPTS}/assess_ip.py"),
         pairs=PAIR_OPTIONS,
+        genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
     shell:
         r"""
         python {input.script:q} \
@@ -130,7 +130,7 @@ rule assess_ip:
             --peaks {input.peaks:q} \
             --background {input.background:q} \
             --annotation {input.annotation:q} \
-            --genome {input.genome:q} \
+            {params.genome:q} \
             --output {output.quality:q} \
             2>{log:q}
         """

@@ -11,17 +11,15 @@ REGULATOR_TABLES = {
 REVIEWED = f"{workflow.basedir}/resources/reviewed_regulators"
 # option of overlap_regulators.py to the table it reads
 REGULATOR_EVIDENCE = {
-    "genes": DIFFERENTIAL_TABLES["genes"],
-    "circles_catalogue": "results/circrna/circles.tsv",
-    "circles": DIFFERENTIAL_TABLES["circles"],
-    "ratio": DIFFERENTIAL_TABLES["circle_ratio"],
+    {"circle_ratio": "ratio"}.get(name, name): path
+    for name, path in DIFFERENTIAL_TABLES.items()
 }
+if GENOME:
+    REGULATOR_EVIDENCE["circles_catalogue"] = "results/circrna/circles.tsv"
 if IPS:
     REGULATOR_EVIDENCE["peaks"] = "results/m6a/peaks.tsv"
+if IPS and GENOME:
     REGULATOR_EVIDENCE["circle_m6a"] = "results/circrna_m6a/circles.tsv"
-if "methylation" in DIFFERENTIAL_TABLES:
-    REGULATOR_EVIDENCE["methylation"] = DIFFERENTIAL_TABLES["methylation"]
-    REGULATOR_EVIDENCE["circle_methylation"] = DIFFERENTIAL_TABLES["circle_methylation"]
 
 
 rule overlap_regulators:

@@ -12,9 +12,6 @@ PAGE_FILES = sorted(
 # option of build_report.py to the table it shows
 REPORT_TABLES = {
     "libraries": "results/study/libraries.tsv",
-    "circles": "results/circrna/circles.tsv",
-    "bsj_counts": "results/circrna/bsj_counts.tsv",
-    "linear_counts": "results/circrna/linear_counts.tsv",
     "gene_counts": "results/expression/gene_counts.tsv",
     **{
         {"circles": "circle_differential", "circle_ratio": "ratio"}.get(
@@ -23,17 +20,24 @@ REPORT_TABLES = {
         for name, path in DIFFERENTIAL_TABLES.items()
     },
     **REGULATOR_TABLES,
-    "filters": "results/circrna/filters.tsv",
     "provenance": "results/provenance.json",
 }
+if GENOME:
+    REPORT_TABLES |= {
+        "circles": "results/circrna/circles.tsv",
+        "bsj_counts": "results/circrna/bsj_counts.tsv",
+        "linear_counts": "results/circrna/linear_counts.tsv",
+        "filters": "results/circrna/filters.tsv",
+    }
 if IPS:
     REPORT_TABLES |= {
         "peaks": "results/m6a/peaks.tsv",
         "quality": "results/m6a/quality.tsv",
         "ip_counts": "results/m6a/ip_counts.tsv",
         "input_counts": "results/m6a/input_counts.tsv",
-        "circle_m6a": "results/circrna_m6a/circles.tsv",
     }
+if IPS and GENOME:
+    REPORT_TABLES["circle_m6a"] = "results/circrna_m6a/circles.tsv"
 
 
 rule summarise_bam:
@@ -63,13 +67,11 @@ rule summarise_bam:
 
 rule run_multiqc:
     input:
-        collect("results/reads/{library}.cutadapt.json", library=LIBRARIES),
+        collect("results/reads/{library}.cutadapt.json", library=READS),
         collect("results/alignment/{library}.stats.txt", library=LIBRARIES),
         branch(
             ALIGNER == "star",
-            then=collect(
-                "results/alignment/{library}.Log.final.out", library=LIBRARIES
-            ),
+            then=collect("results/alignment/{library}.Log.final.out", library=READS),
             otherwise=[],
         ),
     output:
@@ -104,8 +106,8 @@ rule write_provenance:
     input:
         script=f"{SCRIPTS}/write_provenance.py",
         files=INPUT_FILES,
-        # any library's: its header names the aligner and its version
-        bam=f"results/alignment/{next(iter(LIBRARIES))}.bam",
+        # their headers name the aligner and its version: one run's own is as good as another
+        bams=collect("results/alignment/{library}.bam", library=READS[:1] + BAMS),
     output:
         provenance="results/provenance.json",
     log:
@@ -126,7 +128,7 @@ rule write_provenance:
         python {input.script:q} \
             {params.files:q} \
             --config {params.config:q} \
-            --bam {input.bam:q} \
+            --bam {input.bams:q} \
             --commit {params.commit:q} \
             --output {output.provenance:q} \
             2>{log:q}

@@ -115,6 +115,8 @@ class Motifs:
         Number of each with a motif.
     summits_at_stop, places_at_stop
         Number of each near a stop codon.
+    known
+        Whether there is a genome to find motifs in.
     """
 
     summits: int = 0
@@ -123,11 +125,12 @@ class Motifs:
     places_with: int = 0
     summits_at_stop: int = 0
     places_at_stop: int = 0
+    known: bool = True
 
     @property
     def odds_ratio(self) -> float:
         """Odds of a motif at a summit over those at a background place."""
-        if not self.summits or not self.places:
+        if not (self.known and self.summits and self.places):
             return float("nan")
         inside = (self.summits_with + 0.5) / (self.summits - self.summits_with + 0.5)
         return inside / ((self.places_with + 0.5) / (self.places - self.places_with + 0.5))
@@ -135,7 +138,7 @@ class Motifs:
     @property
     def pvalue(self) -> float:
         """One-sided Fisher test of more motifs at summits."""
-        if not self.summits or not self.places:
+        if not (self.known and self.summits and self.places):
             return float("nan")
         rows = [
             [self.summits_with, self.summits - self.summits_with],
@@ -148,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     command = argparse.ArgumentParser(description="Assess how well each IP worked.")
     add_study_options(command)
-    command.add_argument("--genome", type=Path, required=True, help="FASTA, for DRACH motifs")
+    command.add_argument("--genome", type=Path, help="FASTA, for DRACH motifs; NA without it")
     command.add_argument("--peaks", type=Path, required=True, help="peaks of the study")
     command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
     command.add_argument("--output", type=Path, required=True, help="table of quality")
@@ -228,16 +231,20 @@ def background_places(
 
 
 def count_motifs(
-    peaks: Sequence[Peak], places: Sequence[tuple[int, int]], layout: BinLayout, genome: Genome
+    peaks: Sequence[Peak],
+    places: Sequence[tuple[int, int]],
+    layout: BinLayout,
+    genome: Genome | None,
 ) -> Motifs:
     """Count motifs and stop codons at summits and at background places."""
     motifs: dict[int, IntArray] = {}
 
     def look(gene: int, place: int) -> tuple[bool, bool]:
         record = layout.genes[gene]
-        if gene not in motifs:
+        if genome is not None and gene not in motifs:
             motifs[gene] = drach_positions(gene_sequence(record, genome))
-        near = len(motifs[gene]) > 0 and np.abs(motifs[gene] - place).min() <= DRACH_WINDOW
+        found = motifs.get(gene, np.array([], dtype=np.int64))
+        near = len(found) > 0 and np.abs(found - place).min() <= DRACH_WINDOW
         genomic = int(record.union.to_genome(np.array([place]))[0])
         return bool(near), region_of(record, genomic) == "stop_codon"
 
@@ -250,6 +257,7 @@ def count_motifs(
         sum(near for near, _ in at_places),
         sum(stop for _, stop in at_summits),
         sum(stop for _, stop in at_places),
+        known=genome is not None,
     )
 
 
@@ -313,7 +321,8 @@ def verdict(
         return "failed", "; ".join(failed)
     if weak:
         return "weak", "; ".join(weak)
-    return "good", f"IP over input {enrichment:.2g}-fold in peaks, DRACH odds ratio {odds:.2g}"
+    motif = f"DRACH odds ratio {odds:.2g}" if motifs.known else "no genome to find DRACH in"
+    return "good", f"IP over input {enrichment:.2g}-fold in peaks, {motif}"
 
 
 def quality_row(
@@ -323,7 +332,7 @@ def quality_row(
     others: Sequence[PairCoverage],
     study: tuple[Sequence[Peak], float],
     layout: BinLayout,
-    genome: Genome,
+    genome: Genome | None,
 ) -> dict[str, object]:
     """Return the row of one pair.
 
@@ -352,8 +361,8 @@ def quality_row(
     row = {
         "enrichment": enrichment,
         "ip_fraction_in_peaks": fraction,
-        "drach_rate_summits": share(motifs.summits_with, motifs.summits),
-        "drach_rate_background": share(motifs.places_with, motifs.places),
+        "drach_rate_summits": share(motifs.summits_with, motifs.known * motifs.summits),
+        "drach_rate_background": share(motifs.places_with, motifs.known * motifs.places),
         "drach_odds_ratio": motifs.odds_ratio,
         "drach_pvalue": motifs.pvalue,
         "stop_codon_enrichment": stops[0] / stops[1] if stops[1] else float("nan"),
@@ -384,7 +393,7 @@ def assess(
     peaks: Sequence[Peak],
     ratios: Mapping[str, float],
     layout: BinLayout,
-    genome: Genome,
+    genome: Genome | None,
 ) -> pd.DataFrame:
     """Return the table of quality, one row a pair."""
     thresholds = Thresholds()

@@ -20,6 +20,7 @@ import functools
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     command = argparse.ArgumentParser(description="Call m6A peaks from IP and input libraries.")
     add_study_options(command)
-    command.add_argument("--genome", type=Path, required=True, help="FASTA, for DRACH motifs")
+    command.add_argument("--genome", type=Path, help="FASTA, for DRACH motifs; NA without it")
     command.add_argument("--fdr", type=float, default=Thresholds.fdr, help="default %(default)s")
     command.add_argument(
         "--min-log2-enrichment",
@@ -192,14 +193,16 @@ def count_matrix(
     return pd.DataFrame(columns, index=pd.Index(names.astype(str)), dtype="int64")
 
 
-def sequence_reader(path: Path) -> pysam.FastaFile:
-    """Open a FASTA file.
+def sequence_reader(path: Path | None) -> AbstractContextManager[pysam.FastaFile | None]:
+    """Open a FASTA file, where there is one.
 
     Raises
     ------
     InputError
         If it cannot be read.
     """
+    if path is None:
+        return nullcontext()
     try:
         return pysam.FastaFile(str(path))
     except (OSError, ValueError) as error:
@@ -208,9 +211,9 @@ def sequence_reader(path: Path) -> pysam.FastaFile:
         ) from error
 
 
-def check_contigs(needed: set[str], genome: pysam.FastaFile) -> None:
-    """Raise an `InputError` if the genome lacks a contig that carries a peak."""
-    missing = sorted(needed - set(genome.references))
+def check_contigs(needed: set[str], genome: pysam.FastaFile | None) -> None:
+    """Raise an `InputError` if there is a genome and it lacks a contig that carries a peak."""
+    missing = sorted(needed - set(genome.references)) if genome else []
     if missing:
         raise InputError(
             f"--genome: no contig {', '.join(missing[:5])}",

@@ -1,9 +1,9 @@
 """Check a configuration and everything it names before anything runs.
 
 The configuration is held against its schema, the samples sheet against its rules, and the first
-records of every FASTQ, FASTA and GTF file are read. All problems are reported together, each with
-file, row, value and remedy, and nothing is written. The workflow calls this when it is loaded; run
-by hand it prints who is paired with whom::
+records of every FASTQ, FASTA and GTF file and the header of every BAM are read. All problems are
+reported together, each with file, row, value and remedy, and nothing is written. The workflow calls
+this when it is loaded; run by hand it prints who is paired with whom::
 
     check_study.py --configfile STUDY/config.yaml --directory STUDY
 """
@@ -25,9 +25,10 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from ringmark.alignments import read_header
 from ringmark.annotation import UNREADABLE, open_text, parse_gtf, unreadable
 from ringmark.errors import InputError, program
-from ringmark.study import Contrast, Run, Study, check_sheet, read_study
+from ringmark.study import Contrast, Run, Study, check_sheet, read_study, sheet_runs
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 
@@ -182,9 +183,10 @@ def _describe_row(error: ValidationError, row: Mapping[str, str]) -> str:
     if error.validator == "required":
         return f"{error.message.split(chr(39))[1]} has no value; fill it"
     if error.validator == "oneOf":
-        if "accession" in row and "fastq_1" in row:
-            return f"both fastq_1 and accession {row['accession']!r} are given; keep one"
-        return "neither fastq_1 nor accession has a value; fill one of them"
+        given = [column for column in ("fastq_1", "accession", "bam") if column in row]
+        if given:
+            return f"both {given[0]} and {given[1]} {row[given[1]]!r} are given; keep one"
+        return "neither fastq_1 nor accession nor bam has a value; fill one of them"
     if error.validator == "dependentRequired":
         return f"fastq_2 {row['fastq_2']!r} stands without fastq_1; give both mates"
     column = str(error.absolute_path[0])
@@ -192,7 +194,13 @@ def _describe_row(error: ValidationError, row: Mapping[str, str]) -> str:
 
 
 def check_run(run: Run) -> list[str]:
-    """Return what is wrong with the first record of a run's FASTQ files, one line a problem."""
+    """Return what is wrong with a BAM's header or the first FASTQ records, one line a problem."""
+    if run.bam:
+        try:
+            read_header(run.bam)
+        except InputError as error:
+            return [f"{problem}; {error.hint}" for problem in error.problems]
+        return []
     problems = []
     heads = []
     for path in run.files:
@@ -238,16 +246,24 @@ def _first_record(path: Path) -> tuple[str, str]:
     return "", next(iter(lines[0][1:].split()), "")
 
 
-def check_reference(fasta: str, gtf: str) -> None:
+def check_reference(fasta: str | None, gtf: str, bams: Sequence[Path] = ()) -> None:
     """Check what can be seen of the reference files in the first second.
+
+    Parameters
+    ----------
+    fasta
+        ``None`` where the study has none.
+    bams
+        Alignments to take over; those that cannot be read are told with their row of the sheet.
 
     Raises
     ------
     InputError
-        If a file is missing, cannot be read or is of another format, or the two share no contig.
+        If a file is missing, cannot be read or is of another format, or shares no contig with the
+        GTF.
     """
     places = {"reference.fasta": fasta, "reference.gtf": gtf}
-    local = {key: Path(place) for key, place in places.items() if not is_url(place)}
+    local = {key: Path(place) for key, place in places.items() if place and not is_url(place)}
     problems = [
         f"{key}: {path}: no such file; mend the path (relative to the working folder)"
         for key, path in local.items()
@@ -256,11 +272,15 @@ def check_reference(fasta: str, gtf: str) -> None:
     if problems:
         raise InputError(problems, "nothing has been run; mend the files named above")
     errors: list[InputError] = []
-    contigs: set[str] = set()
+    contigs: dict[Path, set[str]] = {}
     if "reference.fasta" in local:
-        errors += _caught(lambda: contigs.update(_contigs(Path(fasta))))
+        path = local["reference.fasta"]
+        errors += _caught(lambda: contigs.update({path: set(_contigs(path))}))
+    for bam in bams:
+        with contextlib.suppress(InputError):
+            contigs[bam] = set(read_header(bam).references)
     if "reference.gtf" in local:
-        errors += _caught(lambda: _check_gtf(Path(gtf), Path(fasta), contigs))
+        errors += _caught(lambda: _check_gtf(Path(gtf), contigs))
     if errors:
         raise InputError.together(errors)
 
@@ -287,6 +307,26 @@ def check_genome_size(fasta: str, aligner: str) -> None:
         )
 
 
+def check_genome_given(runs: Sequence[Run], name: str) -> None:
+    """Check that a study without a genome has nothing to align.
+
+    Parameters
+    ----------
+    name
+        The configuration's file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a run gives reads.
+    """
+    if not all(run.bam for run in runs):
+        raise InputError(
+            f"{name}: the key 'reference.fasta' is missing or has no value; set it",
+            "only a study whose rows all give a bam may leave the genome out",
+        )
+
+
 def _caught(check: Callable[[], None]) -> list[InputError]:
     """Run a check and return its error, or none."""
     try:
@@ -296,32 +336,40 @@ def _caught(check: Callable[[], None]) -> list[InputError]:
     return []
 
 
-def _check_gtf(gtf: Path, fasta: Path, contigs: set[str]) -> None:
-    """Check the first lines of a GTF and, where contigs are known, that it shares one."""
+def _check_gtf(gtf: Path, contigs: Mapping[Path, set[str]]) -> None:
+    """Check the first lines of a GTF and that it shares a contig with every file that names any."""
     try:
         with open_text(gtf) as handle:
             head = list(parse_gtf(itertools.islice(handle, GTF_LINES), str(gtf)))
             named = {record.chrom for record in head}
+            apart = {path: own for path, own in contigs.items() if own and named.isdisjoint(own)}
             # an annotation of the whole genome may begin with contigs that a part of it lacks
-            others = (line.split("\t", 1)[0] for line in handle if not line.startswith("#"))
-            shared = not named.isdisjoint(contigs) or any(name in contigs for name in others)
+            for line in handle if apart else ():
+                name = line.split("\t", 1)[0]
+                if name not in named and not line.startswith("#"):
+                    named.add(name)
+                    apart = {path: own for path, own in apart.items() if name not in own}
+                    if not apart:
+                        break
     except UNREADABLE as error:
         raise unreadable(gtf, error) from None
     if not head:
         raise InputError(
             f"{gtf}: no exon line in the first {GTF_LINES} lines", "give a GTF with exon lines"
         )
-    if contigs and not shared:
-        raise contig_mismatch(str(fasta), str(gtf), contigs, named)
+    if apart:
+        raise InputError.together(
+            [contig_mismatch(str(path), str(gtf), own, named) for path, own in apart.items()]
+        )
 
 
-def contig_mismatch(fasta: str, gtf: str, contigs: set[str], named: set[str]) -> InputError:
-    """Return the error of two reference files that share no contig, with examples."""
+def contig_mismatch(other: str, gtf: str, contigs: set[str], named: set[str]) -> InputError:
+    """Return the error of a GTF that shares no contig with a FASTA or BAM, with examples."""
     return InputError(
-        f"no contig of {gtf} ({', '.join(sorted(named)[:3])}, ...) is in {fasta} "
+        f"no contig of {gtf} ({', '.join(sorted(named)[:3])}, ...) is in {other} "
         f"({', '.join(sorted(contigs)[:3])}, ...)",
-        "take FASTA and GTF from the same source and release, or rename the contigs of one "
-        "(chr1 against 1)",
+        "take FASTA and GTF from the same source and release, BAM files made with them, or rename "
+        "the contigs of one (chr1 against 1)",
     )
 
 
@@ -375,13 +423,19 @@ def load(config: Mapping[str, Any], name: str, read_files: bool) -> tuple[dict[s
     given = {key: value for key, value in config.items() if key not in faulty}
     sound = complete(without_empty(given, schema), schema)
     contrast = contrast_of(sound) if "contrast" in sound else None
+    runs: list[Run] = []
     if "samples" in sound:
         run_check = check_run if read_files else None
         errors += _caught(lambda: check_sheet(sound["samples"], contrast, row_checker(), run_check))
-    if read_files and "reference" in sound:
+        runs = sheet_runs(sound["samples"])
+    if "reference" in sound:
         places = sound["reference"]
-        errors += _caught(lambda: check_reference(places["fasta"], places["gtf"]))
-        if "alignment" in sound:
+        if not places["fasta"]:
+            errors += _caught(lambda: check_genome_given(runs, name))
+    if read_files and "reference" in sound:
+        bams = [run.bam for run in runs if run.bam]
+        errors += _caught(lambda: check_reference(places["fasta"], places["gtf"], bams))
+        if "alignment" in sound and places["fasta"]:
             aligner = sound["alignment"]["aligner"]
             errors += _caught(lambda: check_genome_size(places["fasta"], aligner))
     if errors or contrast is None:

@@ -4,6 +4,7 @@ FASTA and GTF are paths or URLs, plain or gzipped. They are fetched, checked aga
 where one is given, and checked against each other: contig names must not stand twice, at least one
 contig must carry a gene, and no exon may reach beyond its contig. Genes on contigs that the FASTA
 does not have (patches, alternative loci) are left out and counted on standard error.
+Without a FASTA the annotation is taken as it is.
 
 A plain local FASTA is linked, not copied.
 """
@@ -37,13 +38,13 @@ MAX_EXAMPLES = 5
 def parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     options = argparse.ArgumentParser(description="Prepare genome and annotation.")
-    options.add_argument("--fasta", required=True, help="path or URL, plain or gzipped")
+    options.add_argument("--fasta", help="path or URL, plain or gzipped")
     options.add_argument("--gtf", required=True, help="path or URL, plain or gzipped")
     options.add_argument(
         "--fasta-sha256", default="", help="expected checksum of the FASTA as given"
     )
     options.add_argument("--gtf-sha256", default="", help="expected checksum of the GTF as given")
-    options.add_argument("--genome", type=Path, required=True, help="FASTA to write")
+    options.add_argument("--genome", type=Path, help="FASTA to write, where there is one")
     options.add_argument("--transcripts", type=Path, required=True, help="table to write")
     options.add_argument("--annotation", type=Path, required=True, help="GTF to write")
     return options
@@ -194,21 +195,25 @@ def restrict(annotation: Annotation, lengths: dict[str, int], fasta: str, gtf: s
 def main(argv: Sequence[str] | None = None) -> None:
     """Prepare the reference of a study."""
     arguments = parser().parse_args(argv)
-    folder = arguments.genome.parent
+    if bool(arguments.fasta) != bool(arguments.genome):
+        raise InputError("--fasta and --genome belong together", "give both or neither")
+    folder = arguments.transcripts.parent
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        fasta = fetch(arguments.fasta, Path(scratch, "fasta"))
         gtf = fetch(arguments.gtf, Path(scratch, "gtf"))
-        check_digest(fasta, arguments.fasta_sha256, arguments.fasta)
         check_digest(gtf, arguments.gtf_sha256, arguments.gtf)
         annotation = Annotation.from_gtf(gtf, arguments.gtf)
-        place_fasta(fasta, arguments.genome, arguments.fasta)
-    lengths = index_fasta(arguments.genome, arguments.fasta)
-    annotation = restrict(annotation, lengths, arguments.fasta, arguments.gtf)
+        if arguments.fasta:
+            fasta = fetch(arguments.fasta, Path(scratch, "fasta"))
+            check_digest(fasta, arguments.fasta_sha256, arguments.fasta)
+            place_fasta(fasta, arguments.genome, arguments.fasta)
+    if arguments.fasta:
+        lengths = index_fasta(arguments.genome, arguments.fasta)
+        annotation = restrict(annotation, lengths, arguments.fasta, arguments.gtf)
+        # the index is newer than the FASTA it belongs to, whatever the file system's clock does
+        os.utime(f"{arguments.genome}.fai")
     annotation.write_gtf(arguments.annotation)
     annotation.write(arguments.transcripts)
-    # the index is newer than the FASTA it belongs to, whatever the file system's clock does
-    os.utime(f"{arguments.genome}.fai")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line of the program."""
     result = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     add = result.add_argument
-    add("--bam", type=Path, help="a BAM of the run, whose header names the aligner")
+    add("--bam", type=Path, nargs="+", default=[], help="BAMs whose headers name the aligners")
     add("--input", type=Path, action="append", default=[], help="input file; may be repeated")
     add("--config", help="resolved configuration: JSON, or a JSON file")
     add("--commit", default="", help="commit of the workflow")
@@ -94,8 +94,8 @@ def package_versions() -> dict[str, str]:
     return result
 
 
-def aligner_version(bam: Path | None) -> dict[str, str]:
-    """Return the aligner that made a BAM and its version, as the header tells.
+def aligner_versions(bams: Sequence[Path]) -> dict[str, str]:
+    """Return the aligners that made BAMs and their versions, as the headers tell.
 
     The aligner need not be installed where this runs: under conda it stands in an environment of
     its own.
@@ -103,18 +103,19 @@ def aligner_version(bam: Path | None) -> dict[str, str]:
     Raises
     ------
     InputError
-        If the file is no BAM or its header names no program.
+        If a file is no BAM or its header names no program.
     """
-    if bam is None:
-        return {}
-    try:
-        with pysam.AlignmentFile(str(bam), check_sq=False) as reads:
-            record = reads.header.to_dict()["PG"][0]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{bam}: names no aligner in its header: {error}", "give a BAM of this workflow"
-        ) from error
-    return {str(record["PN"]): str(record["VN"])}
+    found: dict[str, set[str]] = {}
+    for bam in bams:
+        try:
+            with pysam.AlignmentFile(str(bam), check_sq=False) as reads:
+                record = reads.header.to_dict()["PG"][0]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{bam}: names no aligner in its header: {error}", "give a BAM of this workflow"
+            ) from error
+        found.setdefault(str(record["PN"]), set()).add(str(record["VN"]))
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
 def read_config(text: str | None) -> Any:
@@ -157,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     content = {
         "commit": arguments.commit,
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": package_versions() | aligner_version(arguments.bam),
+        "versions": package_versions() | aligner_versions(arguments.bam),
         "inputs": input_records(arguments.input),
         "config": sorted_keys(read_config(arguments.config)),
     }

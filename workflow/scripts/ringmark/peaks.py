@@ -573,23 +573,30 @@ def gene_sequence(gene: Gene, genome: Genome) -> str:
 
 
 def describe_peaks(
-    peaks: Sequence[Peak], layout: BinLayout, genome: Genome
+    peaks: Sequence[Peak], layout: BinLayout, genome: Genome | None
 ) -> list[dict[str, object]]:
-    """Return the rows of the table of peaks (`ringmark.tables.PEAKS`), in the order given."""
+    """Return the rows of the table of peaks (`ringmark.tables.PEAKS`), in the order given.
+
+    Without a genome the motifs are missing values.
+    """
     motifs: dict[int, IntArray] = {}
     rows = []
     for peak in peaks:
         gene = layout.genes[peak.gene]
-        if peak.gene not in motifs:
+        if genome is not None and peak.gene not in motifs:
             motifs[peak.gene] = drach_positions(gene_sequence(gene, genome))
-        rows.append(_row(peak, gene, motifs[peak.gene]))
+        rows.append(_row(peak, gene, motifs.get(peak.gene)))
     return rows
 
 
-def _row(peak: Peak, gene: Gene, motifs: IntArray) -> dict[str, object]:
+def _row(peak: Peak, gene: Gene, motifs: IntArray | None) -> dict[str, object]:
     blocks = gene.union.slice(peak.start, peak.end)
     start, end = int(blocks.starts[0]), int(blocks.ends[-1])
     summit = int(gene.union.to_genome(np.array([peak.summit]))[0])
+    inside = nearest = None
+    if motifs is not None:
+        inside = int(((motifs >= peak.start) & (motifs < peak.end)).sum())
+        nearest = int(np.abs(motifs - peak.summit).min()) if len(motifs) else None
     return {
         "peak": f"{gene.chrom}:{start}-{end}:{gene.strand}",
         "chrom": gene.chrom,
@@ -607,6 +614,6 @@ def _row(peak: Peak, gene: Gene, motifs: IntArray) -> dict[str, object]:
         "padj": peak.padj,
         "conditions": ",".join(peak.conditions),
         "samples": peak.samples,
-        "drach": int(((motifs >= peak.start) & (motifs < peak.end)).sum()),
-        "drach_distance": int(np.abs(motifs - peak.summit).min()) if len(motifs) else None,
+        "drach": inside,
+        "drach_distance": nearest,
     }

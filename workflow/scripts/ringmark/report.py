@@ -41,9 +41,16 @@ SCHEMAS: dict[str, Table] = {
 MATRICES = ("bsj_counts", "linear_counts", "ip_counts", "input_counts", "gene_counts")
 NEEDS_IP = frozenset({"peaks", "quality", "circle_m6a", "methylation", "circle_methylation"})
 
+NEEDS_GENOME = frozenset(
+    {"circles", "circle_m6a", "circle_differential", "ratio", "circle_methylation"}
+)
 COMPARED_IP = frozenset({"methylation", "circle_methylation"})
 
 NO_IP = "This study has no immunoprecipitated libraries, so m6A was not measured."
+NO_GENOME = (
+    "This study was run without a genome (reference.fasta), so circles and DRACH motifs were not "
+    "looked for."
+)
 ONE_SIDED_IP = "Only one condition has immunoprecipitated libraries, so m6A was not compared."
 NOT_COMPUTED = "Not computed: this run made no table for this part."
 EXPLORATORY = (
@@ -141,6 +148,12 @@ class Evidence:
         return bool((self.libraries["assay"] == "ip").any())
 
     @property
+    def has_genome(self) -> bool:
+        """Whether the configuration names a genome, as far as it is known."""
+        config = (self.provenance or {}).get("config") or {}
+        return bool(config.get("reference", {}).get("fasta", True))
+
+    @property
     def colours(self) -> dict[str, str]:
         """Colour of each condition."""
         test = self.contrast.test if self.contrast else None
@@ -149,10 +162,12 @@ class Evidence:
 
     def absence(self, key: str) -> str:
         """Say why a part is not on the page."""
+        if key in NEEDS_IP and not self.has_ip:
+            return NO_IP
+        if key in NEEDS_GENOME and not self.has_genome:
+            return NO_GENOME
         if key not in NEEDS_IP:
             return NOT_COMPUTED
-        if not self.has_ip:
-            return NO_IP
         immunoprecipitated = self.libraries.loc[self.libraries["assay"] == "ip", "condition"]
         one_sided = key in COMPARED_IP and immunoprecipitated.nunique() == 1
         return ONE_SIDED_IP if one_sided else NOT_COMPUTED
@@ -675,7 +690,7 @@ def circles_section(evidence: Evidence) -> Section:
     """Describe the catalogue of circles."""
     circles = evidence.get("circles")
     if circles is None:
-        return _section(evidence, "circles", [Part(paragraphs=[NOT_COMPUTED])])
+        return _section(evidence, "circles", [Part(paragraphs=[evidence.absence("circles")])])
     if circles.empty:
         return _section(evidence, "circles", [Part(paragraphs=["No circles were found."])])
     counted = circles["type"].value_counts()
@@ -750,12 +765,12 @@ def _peaks_part(evidence: Evidence) -> Part:
     if peaks.empty:
         return Part("Peaks", ["No peaks were found."])
     lengths = pd.Series(figures.peak_lengths(peaks))
-    with_motif = float((peaks["drach"].fillna(0) > 0).mean())
+    motifs = peaks["drach"].dropna()
+    with_motif = f"; {float((motifs > 0).mean()):.0%} contain a DRACH motif" if len(motifs) else ""
     text = (
         f"{count_of(len(peaks), 'peak')} in {count_of(peaks['gene_id'].nunique(), 'gene')}, "
         f"median width {lengths.median():.0f} nt, median enrichment "
-        f"{2 ** peaks['log2_enrichment'].median():.1f}-fold; {with_motif:.0%} contain a "
-        "DRACH motif."
+        f"{2 ** peaks['log2_enrichment'].median():.1f}-fold{with_motif}."
     )
     drawn = [
         figures.peak_regions(peaks, evidence.colours),
@@ -1127,6 +1142,8 @@ def answer_sentences(evidence: Evidence) -> list[str]:
         sentences.append(f"The study shows {' and '.join(found)}.")
     if not evidence.has_ip:
         sentences.append(NO_IP)
+    if not evidence.has_genome:
+        sentences.append(NO_GENOME)
     made = [evidence.get(kind.key) for kind in KINDS]
     if any(table is not None and changes(table, evidence.alpha).exploratory for table in made):
         sentences.append(EXPLORATORY)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REQUIRED_COLUMNS = ("library", "sample", "condition", "assay")
-FILE_COLUMNS = ("fastq_1", "fastq_2", "accession")
+FILE_COLUMNS = ("fastq_1", "fastq_2", "accession", "bam")
 OPTIONAL_COLUMNS = ("strandedness", "input_library")
 ASSAYS = ("input", "ip")
 _MISSING = ("", "NA")
@@ -39,17 +39,20 @@ class Run:
     ----------
     row
         Line of the sheet, the header being line 1.
+    bam
+        Alignments made elsewhere, instead of reads.
     """
 
     row: int
     fastq_1: Path | None = None
     fastq_2: Path | None = None
     accession: str | None = None
+    bam: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The run's FASTQ files; none where an accession is given."""
-        return tuple(path for path in (self.fastq_1, self.fastq_2) if path is not None)
+        """The run's FASTQ files or its BAM; none where an accession is given."""
+        return tuple(path for path in (self.fastq_1, self.fastq_2, self.bam) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ class Library:
     strandedness: str = "auto"
     input_library: str | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the library is given as BAM files; all its runs are then."""
+        return any(run.bam for run in self.runs)
 
     def level(self, factor: str) -> str:
         """Return the library's level of a factor: ``condition``, ``sample`` or a covariate."""
@@ -175,7 +183,7 @@ def check_sheet(
     Parameters
     ----------
     sheet
-        Tab-separated file with a header; FASTQ paths are absolute or relative to its folder.
+        Tab-separated file with a header; paths in it are absolute or relative to its folder.
     contrast
         What is compared; ``None`` where it is not known, and then not checked.
     row_check
@@ -199,6 +207,18 @@ def check_sheet(
         run = _run(row, sheet.parent)
         problems += [f"row {row.line}: {text}" for text in (run_check(run) if run_check else ())]
     _raise(sheet, problems)
+
+
+def sheet_runs(sheet: str | Path) -> list[Run]:
+    """Return the runs of a sheet as they stand there, none where it cannot be read.
+
+    What is wrong with them `check_sheet` tells.
+    """
+    sheet = Path(sheet)
+    try:
+        return [_run(row, sheet.parent) for row in _read_rows(sheet)]
+    except InputError:
+        return []
 
 
 def read_study(sheet: str | Path, contrast: Contrast) -> Study:
@@ -325,8 +345,8 @@ def _check_header(sheet: Path, number: int, header: Sequence[str]) -> None:
     if problems:
         raise InputError(
             problems,
-            f"the sheet needs the columns {', '.join(REQUIRED_COLUMNS)}, each once, and fastq_1 "
-            "or accession; all are explained in config/README.md",
+            f"the sheet needs the columns {', '.join(REQUIRED_COLUMNS)}, each once, and fastq_1, "
+            "accession or bam; all are explained in config/README.md",
         )
 
 
@@ -375,6 +395,8 @@ def _layout(row: _Row) -> str:
     """Return how a run is given; only the archive knows the layout of an accession."""
     if row["accession"]:
         return "an accession"
+    if row["bam"]:
+        return "a BAM"
     return "paired-end files" if row["fastq_2"] else "single-end files"
 
 
@@ -504,10 +526,10 @@ def _libraries(rows: Sequence[_Row], folder: Path) -> tuple[Library, ...]:
 
 
 def _run(row: _Row, folder: Path) -> Run:
-    fastq_1, fastq_2 = (
-        folder / row[column] if row[column] else None for column in ("fastq_1", "fastq_2")
+    fastq_1, fastq_2, bam = (
+        folder / row[column] if row[column] else None for column in ("fastq_1", "fastq_2", "bam")
     )
-    return Run(row.line, fastq_1, fastq_2, row["accession"] or None)
+    return Run(row.line, fastq_1, fastq_2, row["accession"] or None, bam)
 
 
 def _pairs(libraries: Sequence[Library]) -> Iterator[Pair]:
