@@ -292,6 +292,19 @@ def test_adapters_and_junk_do_not_count(world: World, tmp_path: Path) -> None:
     assert (len(found.back_splice), found.linear_end) == (0, 0)
 
 
+@pytest.mark.parametrize("size", [4, 6, 8])
+def test_a_transcript_that_ends_inside_the_circle_explains_no_junk(
+    tmp_path: Path, size: int
+) -> None:
+    cut_short = (EXONS[0], (1800, 1800 + size))
+    world = make_world(tmp_path, {"p": toy_contig("+")}, [("G", "p", "+", [EXONS, cut_short])])
+    tail = world.contigs["p"][1800 : 1800 + size] + random_bases(40 - size, 5)
+    part = Placement("p", 2640, "-", ((0, 60), (4, 40)), 60, 0)
+    junk = mate(world.contigs["p"][2640:2700] + tail, (part,))
+    real = single(world, "p", CIRCLE, 300, 100, "+")
+    assert tally(world, tmp_path, {"junk": [junk], "real": real}).back_splice == {"real"}
+
+
 def test_secondary_and_unmapped_records_are_not_read(world: World, tmp_path: Path) -> None:
     reads = {"f": [mate(random_bases(100, 6), ())]}
     assert not tally(world, tmp_path, reads).back_splice

@@ -68,6 +68,7 @@ from ringmark.backsplice import (
 from ringmark.circle_search import CircleSearch, Preference, joined_bases, paths, preference
 from ringmark.circles import Circle
 from ringmark.errors import InputError
+from ringmark.exon_ends import longest
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches
 from ringmark.tables import INTEGER, STRING, Table
@@ -260,11 +261,12 @@ class BoundaryBuilder:
     def _round_ways(self, circle: Circle) -> Iterator[tuple[_Key, str]]:
         """Yield what reads show that go round a circle: beyond its end, and beyond its start."""
         start, end = circle.junction.start, circle.junction.end
-        for path in paths(circle, self.annotation):
-            if path[0][0] == start:
-                yield (end, "right"), self._read(path, "right")
-            if path[-1][1] == end:
-                yield (start, "left"), self._read(path, "left")
+        found = paths(circle, self.annotation)
+        firsts = [self._read(path, "right") for path in found if path[0][0] == start]
+        lasts = [self._read(path, "left") for path in found if path[-1][1] == end]
+        # a transcript that ends a few bases inside the circle explains any tail that begins so
+        yield from (((end, "right"), bases) for bases in longest([*dict.fromkeys(firsts)]))
+        yield from (((start, "left"), bases) for bases in longest([*dict.fromkeys(lasts)]))
 
     def _transcripts(self, gene: Gene) -> list[list[tuple[int, int]]]:
         """Return the exons of a gene's transcripts, as pairs of integers."""

@@ -95,11 +95,11 @@ class ExonEnds:
                 donors[donor][spliced[max(bound - CONTEXT, 0) : bound]] = None
                 acceptors[acceptor][spliced[bound : bound + CONTEXT]] = None
         for position, found in donors.items():
-            contexts = [item[::-1] for item in _longest([item[::-1] for item in found])]
+            contexts = [item[::-1] for item in longest([item[::-1] for item in found])]
             for seed in {item[-SEED:]: None for item in contexts if len(item) >= SEED}:
                 self.donors[seed].append(_End(gene, position, tuple(contexts)))
         for position, found in acceptors.items():
-            contexts = _longest(list(found))
+            contexts = longest(list(found))
             for seed in {item[:SEED]: None for item in contexts if len(item) >= SEED}:
                 self.acceptors[seed].append(_End(gene, position, tuple(contexts)))
 
@@ -143,8 +143,8 @@ class ExonEnds:
                     yield EndPair(donor.gene, start, end, cut, left + right)
 
 
-def _longest(contexts: Sequence[str]) -> list[str]:
-    """Leave out contexts with which another one begins: transcripts that are cut short."""
+def longest(contexts: Sequence[str]) -> list[str]:
+    """Leave out sequences with which another one begins: transcripts that are cut short."""
     return [
         item
         for item in contexts
