@@ -7,13 +7,14 @@ BIN = .venv/bin
 # snakefmt looks for shfmt on the path
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test lint benchmark lock clean
+.PHONY: help demo test lint benchmark benchmark-m6a lock clean
 
 help:
 	@echo "make demo        run the embedded study to a report"
 	@echo "make test        lint, type check and every test"
 	@echo "make lint        lint and type check alone"
 	@echo "make benchmark   how well back-splices are found, on a simulated study (needs STAR)"
+	@echo "make benchmark-m6a    how well m6A peaks are called (needs STAR)"
 	@echo "make lock        renew requirements.lock"
 
 # made whole or not at all, and again when the lock changes
@@ -43,6 +44,9 @@ lint: .venv/installed
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/back_splices/run.py --variant main --cores $(CORES)
+
+benchmark-m6a: .venv/installed
+	$(BIN)/python benchmarks/m6a_peaks/run.py --variant main --cores $(CORES)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

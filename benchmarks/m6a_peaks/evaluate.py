@@ -339,12 +339,12 @@ def _slope(truth: Truth, estimate: Array, near: Mask, wide: Mask) -> Figure:
     changed = np.abs(truth.change) > SOME_CHANGE
     alone = wide[changed].sum(axis=0) == 1
     usable = near[wanted_changes(truth)].any(axis=0) & alone & np.isfinite(estimate)
+    if not usable.any():
+        return Figure("changes_slope", np.nan, 0)
     peaks = np.flatnonzero(usable)
-    sites = (near[:, peaks] & changed[:, None]).argmax(axis=0)
-    true = true_log2_change(truth)[sites]
-    size = len(peaks)
-    value = float((true * estimate[peaks]).sum() / (true**2).sum()) if size else np.nan
-    return Figure("changes_slope", value, size)
+    true = true_log2_change(truth)[(near[:, peaks] & changed[:, None]).argmax(axis=0)]
+    slope = float((true * estimate[peaks]).sum() / (true**2).sum())
+    return Figure("changes_slope", slope, len(peaks))
 
 
 def true_log2_change(truth: Truth) -> Array:
