@@ -350,7 +350,7 @@ def _is_of(way: Way, strand: str) -> bool:
     return way.strand == strand or "." in (way.strand, strand)
 
 
-def compete(ways: Iterable[Way], tail: str, strand: str, min_anchor: int) -> Contest:
+def compete(ways: Iterable[Way], tail: str, strand: str) -> Contest:
     """Compare a tail with the ways beyond a boundary, linear ones first.
 
     Parameters
@@ -359,17 +359,21 @@ def compete(ways: Iterable[Way], tail: str, strand: str, min_anchor: int) -> Con
         Bases of the read in the order away from the boundary.
     strand
         Strand of the RNA; ``.`` where unknown.
-    min_anchor
-        Ways that show fewer bases are left out.
+
+    Notes
+    -----
+    A way that ends after fewer than `CERTAIN_ANCHOR` bases of a longer tail, as at the end of a
+    transcript that is cut short, is left out: so few fit by chance.
     """
     head = tail[:COMPARED_BASES]
+    least = min(len(head), CERTAIN_ANCHOR)
     linear = circular = len(head) + MARGIN
     passed: tuple[_Key, ...] = ()
     rounds: list[int] = []
     is_linear = False
     for way in ways:
         compared = min(len(head), len(way.bases))
-        if compared < min_anchor or not _is_of(way, strand):
+        if compared < least or not _is_of(way, strand):
             continue
         if mismatches(head[:COARSE_BASES], way.bases) > COARSE_MISMATCHES:
             continue
@@ -377,10 +381,10 @@ def compete(ways: Iterable[Way], tail: str, strand: str, min_anchor: int) -> Con
         explains = wrong <= MISMATCH_RATE * compared
         if way.circle < 0:
             if wrong < linear:
-                linear, passed = wrong, ()
+                linear, passed, is_linear = wrong, (), False
             if wrong == linear:
                 passed += tuple(key for key in way.ends if key not in passed)
-                is_linear = explains
+                is_linear |= explains
             if wrong == 0:
                 break
         elif explains:
@@ -554,7 +558,7 @@ class _ContigCounter:
         """Let the ways beyond a boundary compete for a read."""
         boundary = touch.boundary
         anchor = self.limits.min_anchor
-        contest = compete(boundary.ways, touch.tail, strand, min(anchor, len(touch.tail)))
+        contest = compete(boundary.ways, touch.tail, strand)
         name = str(read.query_name)
         for circle in contest.rounds:
             self.explained.add(_number_of(name, read.is_read2, circle))
@@ -657,7 +661,7 @@ class _ContigCounter:
         """Return whether no linear way at a circle's other end rivals it for the inner bases."""
         junction = self.circles[circle].junction
         end = (junction.end, "right") if boundary.side == "left" else (junction.start, "left")
-        contest = compete(self._ways_of(end, circle), inner, strand, self.limits.min_anchor)
+        contest = compete(self._ways_of(end, circle), inner, strand)
         return contest.is_round or not contest.is_linear
 
     def is_linear(self, circle: Circle, before: str, after: str) -> bool:
@@ -671,7 +675,7 @@ class _ContigCounter:
         number = self.numbers[circle.name]
         junction = circle.junction
         contests = [
-            compete(self._ways_of(key, number), tail, junction.strand, self.limits.min_anchor)
+            compete(self._ways_of(key, number), tail, junction.strand)
             for tail, key in sorted(
                 [(before, (junction.start, "left")), (after, (junction.end, "right"))],
                 key=lambda item: len(item[0]),
