@@ -69,8 +69,9 @@ def library(layout, generator, pulled, number=12_000):
     return Coverage(first, last, totals, lengths, number, number, layout.digest, "reverse")
 
 
-def run(study, output, pairs, *more):
-    options = ["--annotation", study / "transcripts.tsv", "--genome", study / "genome.fa"]
+def run(study, output, pairs, *more, genome=True):
+    options = ["--annotation", study / "transcripts.tsv"]
+    options += ["--genome", study / "genome.fa"] if genome else []
     options += ["--peaks", study / "peaks.tsv", "--background", study / "background.tsv"]
     options += ["--output", output / "quality.tsv"]
     for pair in pairs:
@@ -98,6 +99,21 @@ def test_good_pairs(study, tmp_path):
     assert (table["stop_codon_enrichment"] > 3).all()
     assert table["replicate_jaccard"].between(0.5, 1).all()
     assert table["reason"].str.contains("DRACH odds ratio").all()
+
+
+def test_without_a_genome_all_but_the_motifs_is_told(study, tmp_path):
+    tables = []
+    for genome in (True, False):
+        output = tmp_path / str(genome)
+        output.mkdir()
+        assert run(study, output, GOOD, genome=genome) == 0
+        tables.append(read(output))
+    differ = [name for name in tables[0] if name.startswith("drach")]
+    assert tables[1][differ].isna().all(axis=None)
+    assert tables[1]["verdict"].tolist() == ["good", "good"]
+    assert tables[1]["reason"].str.endswith("no genome to find DRACH in").all()
+    same = [name for name in tables[0] if name not in (*differ, "reason")]
+    pd.testing.assert_frame_equal(tables[0][same], tables[1][same])
 
 
 def test_pair_without_replicate(study, tmp_path):

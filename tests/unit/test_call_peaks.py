@@ -55,8 +55,9 @@ def study(tmp_path_factory):
     return folder
 
 
-def run(study, output, pairs, *more):
-    options = ["--annotation", study / "transcripts.tsv", "--genome", study / "genome.fa"]
+def run(study, output, pairs, *more, genome=True):
+    options = ["--annotation", study / "transcripts.tsv"]
+    options += ["--genome", study / "genome.fa"] if genome else []
     for name in OUTPUTS:
         options += [f"--{name}", output / f"{name}.out"]
     for pair in pairs:
@@ -183,6 +184,19 @@ def test_same_bytes_each_time(study, tmp_path):
     first = {name: (tmp_path / f"{name}.out").read_bytes() for name in OUTPUTS}
     run(study, tmp_path, ALL)
     assert first == {name: (tmp_path / f"{name}.out").read_bytes() for name in OUTPUTS}
+
+
+def test_without_a_genome_only_the_motifs_are_missing(study, tmp_path):
+    tables = []
+    for genome in (True, False):
+        output = tmp_path / str(genome)
+        output.mkdir()
+        assert run(study, output, ALL, genome=genome) == 0
+        tables.append(PEAKS.read(output / "peaks.out"))
+    motifs = ["drach", "drach_distance"]
+    assert tables[0]["drach"].notna().all()
+    assert tables[1][motifs].isna().all(axis=None)
+    pd.testing.assert_frame_equal(tables[0].drop(columns=motifs), tables[1].drop(columns=motifs))
 
 
 def test_bins_can_be_named(study, tmp_path):

@@ -327,6 +327,28 @@ def test_a_damaged_download_is_told_by_its_url(place, server, capfd):
     assert told(capfd)[0].startswith(f"{server}/genes.gtf, line 1: ")
 
 
+def test_without_a_genome_the_annotation_is_taken_as_it_is(place):
+    gtf = place.source("genes.gtf", GENES)
+    outputs = [
+        *("--transcripts", str(place.made / "transcripts.tsv")),
+        *("--annotation", str(place.made / "annotation.gtf")),
+    ]
+    assert prepare_reference.main(["--gtf", str(gtf), *outputs]) == 0
+    assert sorted(item.name for item in place.made.iterdir()) == [
+        "annotation.gtf",
+        "transcripts.tsv",
+    ]
+    annotation = Annotation.read(place.made / "transcripts.tsv")
+    assert set(annotation.genes) == set(Annotation.from_gtf(gtf).genes)
+
+
+def test_a_genome_without_a_place_for_it(place, capfd):
+    gtf = place.source("genes.gtf", GENES)
+    outputs = ["--transcripts", str(place.made / "t.tsv"), "--annotation", str(place.made / "a")]
+    assert prepare_reference.main(["--fasta", "x", "--gtf", str(gtf), *outputs]) == 1
+    assert told(capfd) == ["--fasta and --genome belong together"]
+
+
 def test_options_are_required():
     with pytest.raises(SystemExit) as stop:
         prepare_reference.main(["--fasta", "x"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,31 @@ def test_a_study_without_ip_says_so_for_m6a_only():
     assert report.change_sentence(plain, report.KINDS[3]) == report.NO_IP
     assert report.change_sentence(plain, report.KINDS[0]) == report.NOT_COMPUTED
     assert report.NO_IP in report.answer_sentences(plain)
+
+
+def test_a_study_without_a_genome_says_so():
+    config = {"reference": {"fasta": None, "gtf": "genes.gtf"}}
+    found = replace(evidence(), provenance={"config": config})
+    assert found.absence("circles") == found.absence("circle_m6a") == report.NO_GENOME
+    assert found.absence("genes") == report.NOT_COMPUTED
+    assert report.NO_GENOME in report.answer_sentences(found)
+    parts = report.circles_section(found).parts
+    assert [part.paragraphs for part in parts] == [[report.NO_GENOME]]
+    named = {"config": {"reference": {"fasta": "genome.fa"}}}
+    for known in (None, {}, named):
+        assert replace(found, provenance=known).absence("circles") == report.NOT_COMPUTED
+    plain = replace(found, tables={"libraries": study.libraries(with_ip=False)})
+    assert plain.absence("circle_m6a") == report.NO_IP
+
+
+def test_peaks_without_motifs_are_described_without_them():
+    peaks = study.peaks()
+    (with_motifs,) = report.peaks_section(evidence(peaks=peaks)).parts
+    assert "contain a DRACH motif." in with_motifs.paragraphs[0]
+    bare = peaks.assign(drach=pd.NA, drach_distance=pd.NA)
+    (part,) = report.peaks_section(evidence(peaks=tables.PEAKS.frame(bare))).parts
+    assert "DRACH" not in part.paragraphs[0]
+    assert part.paragraphs[0].endswith("-fold.")
 
 
 def test_immunoprecipitation_of_one_condition_says_so():

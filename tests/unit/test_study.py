@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ringmark.errors import InputError
-from ringmark.study import Contrast, Run, Study, check_sheet, read_study
+from ringmark.study import Contrast, Run, Study, check_sheet, read_study, sheet_runs
 
 CONTRAST = Contrast("condition", "resistant", "sensitive")
 HEADER = ("library", "sample", "condition", "assay", "fastq_1", "fastq_2")
@@ -104,6 +104,23 @@ def test_accessions(tmp_path):
     study = read_study(write(tmp_path, rows, header), CONTRAST)
     assert study.libraries[0].runs == (Run(2, None, None, "SRR1"),)
     assert study.libraries[0].runs[0].files == ()
+
+
+def test_alignments(tmp_path):
+    header = ("library", "sample", "condition", "assay", "bam", "fastq_1")
+    rows = [
+        ("a", "a", "resistant", "input", "a.bam", ""),
+        ("a", "a", "resistant", "input", "/data/more.bam", ""),
+        ("b", "b", "sensitive", "input", "", "b.fq"),
+    ]
+    path = write(tmp_path, rows, header)
+    first, second = read_study(path, CONTRAST).libraries
+    assert [run.bam for run in first.runs] == [tmp_path / "a.bam", Path("/data/more.bam")]
+    assert first.runs[0].files == (tmp_path / "a.bam",)
+    assert (first.is_aligned, second.is_aligned) == (True, False)
+    assert first.covariates == {}
+    assert [run.bam is None for run in sheet_runs(path)] == [False, False, True]
+    assert sheet_runs(tmp_path / "gone.tsv") == []
 
 
 def test_a_sheet_without_fastq_columns_serves_programs_that_start_from_counts(tmp_path):

@@ -81,6 +81,19 @@ def test_the_bam_tells_the_aligner_which_need_not_be_installed(tmp_path, monkeyp
     assert run(tmp_path, "--bam", str(path))["versions"][aligner] == "2.7.10b"
 
 
+def test_all_aligners_of_a_study_are_named(tmp_path):
+    paths = []
+    made = [("STAR", "2.7.11a"), ("STAR", "2.7.10b"), ("TopHat", "1.4.1"), ("STAR", "2.7.10b")]
+    for number, (aligner, version) in enumerate(made):
+        paths.append(str(tmp_path / f"{number}.bam"))
+        header = bam_header([("chr1", 1000)], "a", "a", aligner, version)
+        with pysam.AlignmentFile(paths[-1], "wb", header=header):
+            pass
+    versions = run(tmp_path, "--bam", *paths)["versions"]
+    assert versions["STAR"] == "2.7.10b, 2.7.11a"
+    assert versions["TopHat"] == "1.4.1"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pysam
 import pytest
 import yaml
 
@@ -77,6 +78,15 @@ def snakemake(configfile: Path, work: Path, *options: str) -> subprocess.Complet
     command = [sys.executable, "-m", "snakemake", "-s", PROJECT / "Snakefile"]
     command += ["--configfile", configfile, "--directory", work, "--cores", "1", *options]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+
+
+def bam(draft: Draft, contig: str = "chr1") -> str:
+    """Write a BAM without reads beside the sheet and return its path."""
+    path = draft.folder / "a.bam"
+    header = {"HD": {"VN": "1.6"}, "SQ": [{"SN": contig, "LN": 1000}]}
+    with pysam.AlignmentFile(str(path), "wb", header=header):
+        pass
+    return str(path)
 
 
 Spoil = Callable[[Draft], None]
@@ -264,7 +274,7 @@ def wrong_strandedness(draft):
     draft.row(7)["strandedness"] = "fr-firststrand"
 
 
-@told("{}/samples.tsv, row 5: neither fastq_1 nor accession has a value")
+@told("{}/samples.tsv, row 5: neither fastq_1 nor accession nor bam has a value")
 def neither_fastq_nor_accession(draft):
     draft.row(5).update(fastq_1="", fastq_2="")
 
@@ -272,6 +282,69 @@ def neither_fastq_nor_accession(draft):
 @told("{}/samples.tsv, row 5: both fastq_1 and accession 'SRR1234567' are given")
 def both_fastq_and_accession(draft):
     draft.row(5)["accession"] = "SRR1234567"
+
+
+@told("{}/samples.tsv, row 5: both fastq_1 and bam 'a.bam' are given; keep one")
+def both_fastq_and_bam(draft):
+    draft.row(5)["bam"] = "a.bam"
+
+
+@told("{}/samples.tsv, row 5: both accession and bam 'a.bam' are given; keep one")
+def both_accession_and_bam(draft):
+    draft.row(5).update(fastq_1="", fastq_2="", accession="SRR1234567", bam="a.bam")
+
+
+@told("{}/samples.tsv, row 5: fastq_2", "stands without fastq_1")
+def second_mate_beside_a_bam(draft):
+    draft.row(5).update(fastq_1="", bam=bam(draft))
+
+
+@told("row 3: library 'resistant_1_input' has a BAM here and paired-end files in row 2")
+def reads_and_alignments_of_a_library(draft):
+    draft.row(3).update(fastq_1="", fastq_2="", bam=bam(draft))
+
+
+@told("row 6: bam '", "is already used in row 5 (library 'resistant_2_input')")
+def bam_used_twice(draft):
+    for line in (5, 6):
+        draft.row(line).update(fastq_1="", fastq_2="", bam=bam(draft))
+
+
+@told("{}/samples.tsv, row 5: {}/gone.bam: no such file", "relative to the sheet's folder")
+def bam_missing(draft):
+    draft.row(5).update(fastq_1="", fastq_2="", bam="gone.bam")
+
+
+@told("{}/samples.tsv, row 5: {}/a.bam: cannot be read", "transfer the file again")
+def bam_cut_short(draft):
+    whole = Path(bam(draft)).read_bytes()
+    draft.row(5).update(fastq_1="", fastq_2="", bam=draft.file("a.bam", whole[:-10]))
+
+
+@told("{}/samples.tsv, row 5: {}/a.bam: not BAM; give BAM; 'samtools view -b' makes it")
+def bam_is_sam(draft):
+    name = draft.file("a.bam", "@HD\tVN:1.6\n@SQ\tSN:chr1\tLN:100\n")
+    draft.row(5).update(fastq_1="", fastq_2="", bam=name)
+
+
+@told("{}/samples.tsv, row 5: {}/a.bam: not BAM")
+def bam_is_fastq(draft):
+    reads = Path(draft.row(5)["fastq_1"]).read_bytes()
+    draft.row(5).update(fastq_1="", fastq_2="", bam=draft.file("a.bam", reads))
+
+
+@told("no contig of", "genes.gtf (chr1, chr2, ...) is in {}/a.bam (1, ...)", "rename", "BAM files")
+def bam_of_other_contigs(draft):
+    draft.row(5).update(fastq_1="", fastq_2="", bam=bam(draft, "1"))
+
+
+@told(
+    "{}/study.yaml: the key 'reference.fasta' is missing or has no value; set it",
+    "only a study whose rows all give a bam may leave the genome out",
+)
+def genome_left_out(draft):
+    del draft.config["reference"]["fasta"]
+    draft.row(5).update(fastq_1="", fastq_2="", bam=bam(draft))
 
 
 @told("{}/samples.tsv, row 5: accession 'GSM1234567' is not valid; give a run")
