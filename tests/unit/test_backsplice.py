@@ -227,6 +227,25 @@ def test_one_mismatch_is_given_up_for_an_annotated_site(world: World) -> None:
         assert found == Junction("p", 1800, 2700, "+", "GT/AG", 2)
 
 
+@pytest.mark.parametrize(("wrong", "signal"), [(False, True), (True, False)])
+def test_no_mismatch_is_given_up_for_a_signal_alone(
+    tmp_path: Path, wrong: bool, signal: bool
+) -> None:
+    """The signal lies one base from the junction that the read shows without a mismatch."""
+    bases = put(put(random_bases(4000, 5), 2700, "GT"), 1798, "AG")
+    bases = put(put(bases, 2699, "C"), 1800, "CA" if wrong else "CC")
+    # moved by one base to the right the junction differs if the bases there do
+    bases = put(bases, 2700, "GT")
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [((10, 60), (80, 120))])])
+    shift = 1 if wrong else 0
+    sequence = bases[2650 + shift : 2700 + shift] + bases[1800 + shift : 1850 + shift]
+    found = place_junction(
+        sequence, (50, 2700 + shift), (50, 1800 + shift), "p", world.genome, world.sites, "+"
+    )
+    assert found is not None
+    assert (found.motif == "GT/AG") is signal
+
+
 @pytest.mark.parametrize(("left_cut", "right_cut"), [(54, 46), (45, 55), (50, 58), (41, 50)])
 def test_overlap_and_gap_between_the_parts(world: World, left_cut: int, right_cut: int) -> None:
     # an overlap: both parts claim bases; a gap: some are claimed by none
@@ -519,6 +538,17 @@ def test_strand_unknown_and_without_signal_is_removed(world: World, tmp_path: Pa
         evidence = find(world, tmp_path, reads, strandedness)
         assert rows(evidence) == []
         assert evidence.removed == {"no splice signal": 1}
+
+
+@pytest.mark.parametrize(("donor", "found"), [("GT", True), ("GC", False)])
+def test_rare_signals_need_an_annotated_end(tmp_path: Path, donor: str, found: bool) -> None:
+    bases = put(put(toy_contig("+"), 1832, "AG"), 2655, donor)
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
+    reads = {"f": single(world, "p", ((1834, 1950), (2500, 2655)), 200, 100, "+")}
+    evidence = find(world, tmp_path, reads)
+    assert bool(rows(evidence)) is found
+    name = "rare splice signal at sites nobody annotated"
+    assert evidence.removed == ({} if found else {name: 1})
 
 
 @pytest.mark.parametrize(("chrom", "strand"), [("p", "+"), ("m", "-")])

@@ -486,6 +486,21 @@ def test_a_fragment_that_fits_two_equally_goes_to_the_better_known(
         assert sizes == [int(evidence[0] > evidence[1]), int(evidence[1] > evidence[0])]
 
 
+def test_both_mates_decide_between_ends_that_look_alike(tmp_path: Path) -> None:
+    """Exon 4 ends like exon 3; the aligner put the second mate there, and clipped the first."""
+    bases = toy_contig("+")
+    bases = put(bases, 3388, bases[2638:2700])
+    world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
+    left, right = pair(world, "p", CIRCLE, 280, 110, 100, "+", "forward")
+    away = Placement("p", 3380 + 10, "-", ((0, 60), (4, 40)), 60, 0)
+    assert right.placements[0].strand == "-"
+    reads = {"f": [left, replace(right, placements=(away,))]}
+    bam = write_bam(tmp_path / "x.bam", world, reads)
+    wrong = Junction("p", 1800, 3450, "+", "GT/AG", 2)
+    found = count(world, bam, [PLUS, wrong], "forward", evidence=[1, 9])
+    assert [len(tally.back_splice) for tally in found.values()] == [1, 0]
+
+
 def test_candidates_on_both_strands_of_an_unstranded_library(world: World, tmp_path: Path) -> None:
     """The strand with annotated ends takes the fragments; none counts twice."""
     reads = {"f": single(world, "p", CIRCLE, 300, 100, "+")}

@@ -32,6 +32,7 @@ from ringmark.circle_search import (
     CONTEXT,
     CircleSearch,
     Found,
+    Preference,
     joined_bases,
     paths,
     preference,
@@ -141,12 +142,12 @@ def search(
     """Look for circles in the primary records of some fragments, and of a linear one."""
     bam = write_bam(tmp_path / "reads.bam", world, {"linear": linear(world), **fragments})
     circles = [build_circle(item, world.annotation, world.sites) for item in junctions]
+    preferences = [
+        preference(circle, reads, world.annotation)
+        for circle, reads in zip(circles, evidence or [5] * len(circles), strict=True)
+    ]
     searcher = CircleSearch(
         circles,
-        [
-            preference(circle, reads, world.annotation)
-            for circle, reads in zip(circles, evidence or [5] * len(circles), strict=True)
-        ],
         world.annotation,
         world.genome,
         world.sites,
@@ -158,7 +159,7 @@ def search(
         for read in opened.fetch(until_eof=True):
             if not read.is_supplementary:
                 searcher.look(read)
-        return searcher.resolve(opened, taken)
+        return searcher.resolve(opened, taken, preferences)
 
 
 # ---------------------------------------------------------------- fragments placed elsewhere
@@ -657,20 +658,22 @@ def test_circles_that_fit_equally_go_to_the_better_known(
 
 
 def test_preference(tmp_path: Path) -> None:
-    """One gene before two, then annotated ends, then evidence, then the shorter span."""
+    """One gene before two, then annotated ends, own fragments, evidence, and the shorter span."""
     parts = [EXONS[:3], EXONS[2:]]
     world = make_world(
         tmp_path, {"p": toy_contig("+")}, [("A", "p", "+", parts[:1]), ("B", "p", "+", parts[1:])]
     )
 
-    def rank(junction: Junction, evidence: int = 5) -> tuple[bool, int, int, int]:
+    def rank(junction: Junction, evidence: int = 5, alone: int = 0) -> Preference:
         circle = build_circle(junction, world.annotation, world.sites)
-        return preference(circle, evidence, world.annotation)
+        return preference(circle, evidence, world.annotation, alone)
 
     one_exon = Junction("p", 1800, 1950, "+", "GT/AG", 2)
     half = Junction("p", 1800, 1900, "+", "GT/AG", 1)
     two_genes = Junction("p", 1800, 3450, "+", "GT/AG", 2)
     assert rank(one_exon, 1) < rank(half, 9) < rank(two_genes, 99)
+    assert rank(one_exon, 1) < rank(half, 9, 9)
+    assert rank(half, 1, 1) < rank(half, 9)
     assert rank(half, 6) < rank(half, 5)
     assert rank(half) < rank(replace(half, end=1901))
     assert rank(half, 6) > rank(replace(half, end=1901), 7)

@@ -61,6 +61,9 @@ rule merge_back_splices:
     input:
         script=f"{SCRIPTS}/merge_back_splices.py",
         junctions=collect("results/circrna/junctions/{library}.tsv", library=LIBRARIES),
+        genome="results/reference/genome.fa",
+        fai="results/reference/genome.fa.fai",
+        annotation="results/reference/transcripts.tsv",
     output:
         candidates="results/circrna/candidates.tsv",
     log:
@@ -73,10 +76,16 @@ rule merge_back_splices:
         runtime=20,
     params:
         digest=digest_of(f"{SCRIPTS}/merge_back_splices.py"),
+        min_span=config["circrna"]["min_span"],
+        max_span=config["circrna"]["max_span"],
     shell:
         r"""
         python {input.script:q} \
             --junctions {input.junctions:q} \
+            --genome {input.genome:q} \
+            --annotation {input.annotation:q} \
+            --min-span {params.min_span} \
+            --max-span {params.max_span} \
             --output {output.candidates:q} \
             2>{log:q}
         """

@@ -1,6 +1,8 @@
 """Join the back-splice junctions of all libraries to one list of candidate circles.
 
-A junction is the same in two libraries if ends and strand agree. The fragments are summed; which
+A junction is the same in two libraries if ends and strand agree. The fragments are summed. Where an
+end of a junction can be taken for another splice site of the gene (exons duplicated in tandem), the
+circles with that one are candidates too: an aligner has put the reads at one of them. Which
 candidates become circles is decided after they have been counted in every library.
 """
 
@@ -12,8 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pysam
 
-from ringmark.backsplice import JUNCTIONS
+from count_circles import junctions_of
+from ringmark.annotation import Annotation
+from ringmark.backsplice import JUNCTIONS, Limits, SpliceSites
+from ringmark.circles import alternatives
 from ringmark.errors import program
 
 PLACE = ["chrom", "start", "end", "strand"]
@@ -23,6 +29,10 @@ def parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     options = argparse.ArgumentParser(description="Join the junctions of all libraries.")
     options.add_argument("--junctions", type=Path, nargs="+", required=True)
+    options.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
+    options.add_argument("--annotation", type=Path, required=True, help="table of transcripts")
+    options.add_argument("--min-span", type=int, default=Limits.min_span)
+    options.add_argument("--max-span", type=int, default=Limits.max_span)
     options.add_argument("--output", type=Path, required=True)
     return options
 
@@ -38,11 +48,40 @@ def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return JUNCTIONS.frame(summed)
 
 
+def with_alternatives(
+    candidates: pd.DataFrame, annotation: Annotation, genome: pysam.FastaFile, limits: Limits
+) -> pd.DataFrame:
+    """Add the circles that candidates can be taken for, without evidence of their own."""
+    known = set(candidates[PLACE].itertuples(index=False, name=None))
+    added: dict[tuple[str, int, int, str], str] = {}
+    for junction in junctions_of(candidates, SpliceSites.of(annotation)):
+        if junction.annotated < 2:
+            continue
+        for other in alternatives(junction, annotation, genome):
+            place = (other.chrom, other.start, other.end, other.strand)
+            if place not in known and limits.allow(other.end - other.start):
+                added[place] = other.motif
+    rows = [
+        dict(zip(PLACE, place, strict=True))
+        | {"splice_motif": motif, "split_reads": 0, "realigned_reads": 0}
+        for place, motif in added.items()
+    ]
+    whole = (
+        pd.concat([candidates, JUNCTIONS.frame(rows)], ignore_index=True) if rows else candidates
+    )
+    return whole.sort_values(PLACE, ignore_index=True)
+
+
 @program
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the candidates of a study."""
     arguments = parser().parse_args(argv)
-    JUNCTIONS.write(merge([JUNCTIONS.read(path) for path in arguments.junctions]), arguments.output)
+    candidates = merge([JUNCTIONS.read(path) for path in arguments.junctions])
+    limits = Limits(min_span=arguments.min_span, max_span=arguments.max_span)
+    annotation = Annotation.read(arguments.annotation)
+    with pysam.FastaFile(str(arguments.genome)) as genome:
+        candidates = with_alternatives(candidates, annotation, genome, limits)
+    JUNCTIONS.write(candidates, arguments.output)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,10 @@ class Limits:
     min_mapping_quality: int = USABLE_MAPPING_QUALITY
     min_novel_anchor: int = 12
 
+    def allow(self, span: int) -> bool:
+        """Return whether the ends of a circle may lie so far apart."""
+        return self.min_span <= span <= self.max_span
+
 
 @dataclass
 class SpliceSites:
@@ -260,9 +264,9 @@ def place_junction(
     -----
     With the junction at position ``j`` of the read the circle ends at ``left[1] + j - left[0]`` and
     starts at ``right[1] + j - right[0]``. The positions that differ least from the read are found
-    near the aligner's break and followed as far as the genome repeats; then every position within
-    `PLACEMENT_RANGE` of them is a choice if it has at most one mismatch more. So the result does
-    not depend on where in a repeat the aligner broke the read.
+    near the aligner's break and followed as far as the genome repeats. These are the choices, so
+    that the result does not depend on where in a repeat the aligner broke the read; and every
+    position within `PLACEMENT_RANGE` that has one mismatch more, if an end there is annotated.
     """
     placer = _Placer(sequence, left[1] - left[0], right[1] - right[0], chrom, genome)
     low = max(min(left[0], right[0]) - PLACEMENT_RANGE, 1)
@@ -286,6 +290,9 @@ def place_junction(
             continue
         before, after = placer.bases(start - 2, start), placer.bases(end, end + 2)
         junction = _read_signal(chrom, start, end, before, after, sites, strand)
+        # only for what somebody annotated: chance has a signal in reach too often
+        if wrong > best and not junction.annotated:
+            continue
         choices.append((_rank(junction), wrong, start, junction))
     return min(choices, key=lambda choice: choice[:3])[3] if choices else None
 
@@ -444,6 +451,7 @@ READ_FILTERS = (
     "junction not placed",
     "no splice signal",
     "strand unknown",
+    "rare splice signal at sites nobody annotated",
     "short anchor at a site not annotated",
 )
 
@@ -510,7 +518,7 @@ class JunctionFinder:
             return "low mapping quality", None
         overlap = left.query_end - right.query_start
         span = left.end - right.start - overlap
-        if right.start > left.start or not limits.min_span <= span <= limits.max_span:
+        if right.start > left.start or not limits.allow(span):
             return "not a back-splice of allowed span", None
         if not mate_inside(read, right.start, left.end, limits.mate_tolerance):
             return "mate outside the circle", None
@@ -530,6 +538,8 @@ class JunctionFinder:
             return "no splice signal", None
         if junction.strand == ".":
             return "strand unknown", None
+        if junction.annotated == 0 and junction.motif not in ("GT/AG", "lariat"):
+            return "rare splice signal at sites nobody annotated", None
         shorter = min(left.query_end - left.query_start, right.query_end - right.query_start)
         certain = junction.annotated == 2 or junction.motif == "lariat"
         if not certain and shorter < limits.min_novel_anchor:

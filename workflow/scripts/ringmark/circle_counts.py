@@ -810,6 +810,32 @@ class _ContigCounter:
             for number, crossing in self.crossings[name].items()
         )
 
+    def is_doubtful(self, name: str) -> bool:
+        """Return whether another circle than those a fragment crosses so far may be meant.
+
+        That is, if it crosses several, its mate lies outside, or it differs by the margin.
+        """
+        found = self.crossings.get(name, {})
+        return len(found) > 1 or any(
+            crossing.astray or crossing.edits >= MARGIN for crossing in found.values()
+        )
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Give up fragments that have been settled otherwise."""
+        for name in names:
+            self.crossings.pop(name, None)
+
+    def count_alone(self) -> list[int]:
+        """Return how many fragments fit each circle better than any other one."""
+        counts = [0] * len(self.circles)
+        for found in self.crossings.values():
+            ranks = {number: crossing.rank for number, crossing in found.items()}
+            best = min(ranks.values())
+            first = [number for number, rank in ranks.items() if rank == best]
+            if len(first) == 1:
+                counts[first[0]] += 1
+        return counts
+
     def _is_shared(self, name: str, owner: int) -> bool:
         """Return whether a fragment fits another circle as well as its owner."""
         best = self.crossings[name][owner]
@@ -977,16 +1003,25 @@ def count_circles(
         counter = counters[circles[number].junction.chrom]
         return counter.is_linear(circles[number], before, after)
 
+    search = CircleSearch(circles, annotation, genome, sites, strandedness, limits, is_linear)
+    doubtful = _scan(bam, counters, search)
+    alone = {
+        number: count
+        for chrom, counter in counters.items()
+        for number, count in zip(numbers[chrom], counter.count_alone(), strict=True)
+    }
     preferences = [
-        preference(circle, reads, annotation)
-        for circle, reads in zip(circles, evidence, strict=True)
+        preference(circle, reads, annotation, alone[number])
+        for number, (circle, reads) in enumerate(zip(circles, evidence, strict=True))
     ]
-    search = CircleSearch(
-        circles, preferences, annotation, genome, sites, strandedness, limits, is_linear
-    )
-    _scan(bam, counters, search)
     own_preferences = {chrom: [preferences[n] for n in own] for chrom, own in numbers.items()}
     _keep_one_contig(counters, own_preferences)
+    crossing = {name for counter in counters.values() for name in counter.crossings}
+    settled = search.resolve(
+        bam, (search.suspects.keys() - crossing) | (crossing - doubtful), preferences
+    )
+    for counter in counters.values():
+        counter.forget(settled)
     tallies = [Tally() for _ in circles]
     for chrom, counter in counters.items():
         for number, tally in zip(
@@ -994,7 +1029,7 @@ def count_circles(
         ):
             tallies[number] = tally
     taken = {name for tally in tallies for name in tally.back_splice}
-    for name, found in search.resolve(bam, taken).items():
+    for name, found in {**settled, **search.resolve(bam, taken, preferences)}.items():
         tallies[found.circle].back_splice.add(name)
         tallies[found.circle].positions.add(found.place)
         tallies[found.circle].anchored += found.anchor >= CERTAIN_ANCHOR
@@ -1012,8 +1047,15 @@ def count_circles(
 
 def _scan(
     bam: pysam.AlignmentFile, counters: Mapping[str, _ContigCounter], search: CircleSearch
-) -> None:
-    """Show all records to the counters of their contigs, and those that remain to the search."""
+) -> set[str]:
+    """Show all records to the counters of their contigs, and those that remain to the search.
+
+    Returns
+    -------
+    set of str
+        Fragments that cross circles, but of which the search has the last word.
+    """
+    doubtful: set[str] = set()
     chrom, counter = -1, None
     for read in bam.fetch(until_eof=True):
         flag = read.flag
@@ -1027,9 +1069,12 @@ def _scan(
                 end = read.reference_start + read.query_length
                 # most reads lie whole between two boundaries
                 if not (whole and end < counter.next) and counter.look(read):
-                    continue
+                    if not counter.is_doubtful(str(read.query_name)):
+                        continue
+                    doubtful.add(str(read.query_name))
         if not (whole or flag & SUPPLEMENTARY):
             search.look(read)
+    return doubtful
 
 
 def _keep_one_contig(

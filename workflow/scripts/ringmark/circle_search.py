@@ -32,7 +32,7 @@ from ringmark.backsplice import (
     linear_cost,
     senses,
 )
-from ringmark.circles import Circle, ends_share_gene
+from ringmark.circles import Circle
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches, reverse_complement
 
@@ -51,23 +51,31 @@ FETCHED_TOGETHER = 100
 
 
 #: Sorts circles that fit a fragment equally well.
-Preference = tuple[bool, int, int, int]
+Preference = tuple[bool, int, int, int, int]
 
 
-def preference(circle: Circle, evidence: int, annotation: Annotation) -> Preference:
+def preference(circle: Circle, evidence: int, annotation: Annotation, alone: int = 0) -> Preference:
     """Return what comes first among circles that fit a fragment equally well.
 
-    Last come circles between splice sites of different genes: a paralogue is the likelier reason.
-    Then more annotated ends, more evidence and the shorter span decide.
+    Last come circles that reach beyond every gene of their strand: a paralogue is the likelier
+    reason. Then more annotated ends, more fragments that fit no other circle, more evidence and the
+    shorter span decide.
 
     Parameters
     ----------
     evidence
         How many reads of the study led to the circle.
+    alone
+        Fragments of the library that fit this circle better than any other one.
     """
     junction = circle.junction
-    apart = junction.annotated == 2 and not ends_share_gene(junction, annotation)
-    return apart, -junction.annotated, -evidence, junction.end - junction.start
+    apart = not any(
+        gene.start <= junction.start and junction.end <= gene.end
+        for gene in annotation.overlapping(
+            junction.chrom, junction.start, junction.end, junction.strand
+        )
+    )
+    return apart, -junction.annotated, -alone, -evidence, junction.end - junction.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +150,6 @@ class CircleSearch:
     ----------
     circles
         All candidates of the study.
-    preferences
-        Of each circle, to decide between those that fit equally well (`preference`).
     annotation, genome, sites
         The reference.
     strandedness
@@ -158,7 +164,6 @@ class CircleSearch:
     def __init__(
         self,
         circles: Sequence[Circle],
-        preferences: Sequence[Preference],
         annotation: Annotation,
         genome: pysam.FastaFile,
         sites: SpliceSites,
@@ -168,7 +173,6 @@ class CircleSearch:
     ) -> None:
         self.is_linear = is_linear
         self.circles = circles
-        self.preferences = preferences
         self.annotation = annotation
         self.genome = genome
         self.sites = sites
@@ -253,7 +257,12 @@ class CircleSearch:
                 befores[(bases * turns)[::-1][:CONTEXT]] = None
         return tuple(befores), tuple(afters)
 
-    def resolve(self, bam: pysam.AlignmentFile, taken: Container[str]) -> dict[str, Found]:
+    def resolve(
+        self,
+        bam: pysam.AlignmentFile,
+        taken: Container[str],
+        preferences: Sequence[Preference],
+    ) -> dict[str, Found]:
         """Return the suspected fragments that go round a circle, by name.
 
         Parameters
@@ -262,6 +271,8 @@ class CircleSearch:
             The BAM whose records have been looked at, to read their mates.
         taken
             Names of fragments that are settled already.
+        preferences
+            Of each circle, to decide between those that fit equally well (`preference`).
         """
         open_cases = {name: suspect for name, suspect in self.suspects.items() if name not in taken}
         reads: dict[str, list[pysam.AlignedSegment]] = defaultdict(list)
@@ -269,12 +280,17 @@ class CircleSearch:
             reads[str(read.query_name)].append(read)
         found = {}
         for name, suspect in open_cases.items():
-            best = self._best(suspect, reads[name])
+            best = self._best(suspect, reads[name], preferences)
             if best is not None:
                 found[name] = best
         return found
 
-    def _best(self, suspect: _Suspect, reads: Sequence[pysam.AlignedSegment]) -> Found | None:
+    def _best(
+        self,
+        suspect: _Suspect,
+        reads: Sequence[pysam.AlignedSegment],
+        preferences: Sequence[Preference],
+    ) -> Found | None:
         """Return the circle that all reads of a fragment fit better than their alignments."""
         numbers = {number: None for fits in suspect.fits.values() for number in fits}
         linear = sum(linear_cost(read, self.sites) for read in reads)
@@ -285,7 +301,7 @@ class CircleSearch:
                 continue
             fits = [found[number] for found in suspect.fits.values() if number in found]
             if not all(self.is_linear(number, fit.before, fit.after) for fit in fits):
-                choices.append((circular, self.preferences[number], number))
+                choices.append((circular, preferences[number], number))
         if not choices:
             return None
         number = min(choices)[-1]

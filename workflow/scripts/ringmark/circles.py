@@ -18,7 +18,7 @@ import numpy as np
 import pysam
 
 from ringmark.annotation import Annotation, Gene, Transcript
-from ringmark.backsplice import Junction, SpliceSites
+from ringmark.backsplice import Junction, SpliceSites, splice_motif
 from ringmark.intervals import Blocks
 from ringmark.sequence import reverse_complement
 
@@ -209,17 +209,59 @@ def has_clear_ends(circle: Circle, annotation: Annotation, genome: pysam.FastaFi
     if junction.annotated == 2 and not ends_share_gene(junction, annotation):
         return False
     return circle.gene is None or not any(
-        _looks_alike(_end_bases(genome, junction.chrom, side, place), own)
-        for side, position in (("start", junction.start), ("end", junction.end))
-        for own in (_end_bases(genome, junction.chrom, side, position),)
-        for place in sorted(_inner_ends(circle.gene, side) - {position})
+        _lookalikes(circle.gene, side, junction, genome) for side in ("start", "end")
     )
+
+
+def alternatives(
+    junction: Junction, annotation: Annotation, genome: pysam.FastaFile
+) -> list[Junction]:
+    """Return the circles between splice sites that can be taken for those of a junction.
+
+    They are of a gene that has both ends as splice sites, in order of place, without the junction.
+    """
+    found: dict[Junction, None] = {}
+    for gene in annotation.overlapping(
+        junction.chrom, junction.start, junction.end, junction.strand
+    ):
+        if not _has_ends(gene, junction):
+            continue
+        starts = [junction.start, *_lookalikes(gene, "start", junction, genome)]
+        ends = [junction.end, *_lookalikes(gene, "end", junction, genome)]
+        for start in sorted(starts):
+            for end in sorted(ends):
+                strand, motif = splice_motif(
+                    str(genome.fetch(gene.chrom, max(start - 2, 0), start)).upper(),
+                    str(genome.fetch(gene.chrom, end, end + 2)).upper(),
+                )
+                name = motif if strand == gene.strand else "none"
+                if start < end:
+                    found[Junction(gene.chrom, start, end, gene.strand, name, 2)] = None
+    place = junction.start, junction.end
+    return [item for item in found if (item.start, item.end) != place]
+
+
+def _lookalikes(gene: Gene, side: str, junction: Junction, genome: pysam.FastaFile) -> list[int]:
+    """Return the other splice sites of a gene that can be taken for one end of a junction."""
+    position = junction.start if side == "start" else junction.end
+    own = _end_bases(genome, junction.chrom, side, position)
+    return [
+        place
+        for place in sorted(_inner_ends(gene, side) - {position})
+        if _looks_alike(_end_bases(genome, junction.chrom, side, place), own)
+    ]
+
+
+def _has_ends(gene: Gene, junction: Junction) -> bool:
+    """Return whether both ends of a junction are splice sites of a gene."""
+    starts, ends = _inner_ends(gene, "start"), _inner_ends(gene, "end")
+    return junction.start in starts and junction.end in ends
 
 
 def ends_share_gene(junction: Junction, annotation: Annotation) -> bool:
     """Return whether both ends of a junction are splice sites of one gene."""
     return any(
-        junction.start in _inner_ends(gene, "start") and junction.end in _inner_ends(gene, "end")
+        _has_ends(gene, junction)
         for gene in annotation.overlapping(
             junction.chrom, junction.start, junction.end, junction.strand
         )
