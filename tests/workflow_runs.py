@@ -146,6 +146,28 @@ def planted(table: str) -> Path:
     return TINY / "truth" / table
 
 
+def bam_rows(folder: Path, libraries: Iterable[str], bams: Path) -> None:
+    """Give libraries of a study folder as BAM files in place of reads.
+
+    Parameters
+    ----------
+    bams
+        Folder with a BAM named after each library.
+    """
+    header, *rows = (folder / "samples.tsv").read_text().splitlines()
+    columns = header.split("\t")
+    aligned = set(libraries)
+    kept = {}
+    for number, row in enumerate(rows):
+        values = dict(zip(columns, row.split("\t"), strict=True)) | {"bam": ""}
+        name = values["library"]
+        if name in aligned:
+            values |= {"fastq_1": "", "fastq_2": "", "bam": str(bams / f"{name}.bam")}
+        # the runs of a library are merged in its BAM
+        kept[name if name in aligned else str(number)] = values
+    sheet(folder, list(kept.values()))
+
+
 def real_data(name: str) -> Path | None:
     """Return a folder of the real data, or ``None`` where it is absent."""
     base = Path(os.environ.get("RINGMARK_REAL_DATA", ROOT.parent / "shared" / "real-data"))
