@@ -129,10 +129,14 @@ def repaired(
     """Yield the records of one fragment as the contract asks."""
     if {read.flag for read in records} in _SIMPLE:
         for read in records:
-            tags = [("RG", library), ("NH", read.get_tag("NH")), ("NM", read.get_tag("NM"))]
+            tags = [
+                ("RG", library, "Z"),
+                ("NH", read.get_tag("NH"), "i"),
+                ("NM", read.get_tag("NM"), "i"),
+            ]
             strand = motif_strand(read)
             if strand is not None:
-                tags.append(("XS", strand))
+                tags.append(("XS", strand, "A"))
             read.set_tags(tags)
             yield read
         return
