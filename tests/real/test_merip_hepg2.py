@@ -5,9 +5,9 @@ inputs the first is taken for all IPs: the second has 800 reads, and of the thir
 outside of exons.
 
 None of the libraries is labelled wrongly. How the reads of a library are spread over the exons of
-each gene can be fitted as a mixture of what the other IPs show and of an even coverage: the share of
-the former is .84 or more in every library labelled as IP, and .34 or less in every one labelled as
-input. So the test of mistaken labels makes the mistake itself.
+each gene can be fitted as a mixture of what the other IPs show and of an even coverage: the share
+of the former is .84 or more in every library labelled as IP, and .34 or less in every one labelled
+as input. So the test of mistaken labels makes the mistake itself.
 """
 
 import pandas as pd
