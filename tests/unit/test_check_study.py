@@ -60,7 +60,7 @@ def test_defaults_are_filled_in_and_what_is_given_stays(config):
     given = yaml.safe_dump(config)
     completed, study = check_study.load(config, "config", read_files=True)
     assert completed["circrna"]["min_reads"] == 5
-    assert completed["circrna"]["min_anchor"] == 8
+    assert completed["circrna"]["min_anchor"] == 4
     assert completed["alignment"]["aligner"] == "star"
     assert completed["reference"]["sha256"] == {"fasta": None, "gtf": None}
     assert study.contrast == Contrast("condition", "resistant", "sensitive", ())
