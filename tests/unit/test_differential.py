@@ -375,6 +375,7 @@ def test_methylation_is_the_interaction_and_keeps_global_changes():
     assert table["log2FoldChange"].iloc[:15].median() == pytest.approx(2, abs=0.2)
     assert table["log2FoldChange"].iloc[15:].median() == pytest.approx(-1, abs=0.1)
     assert (table["padj"] < 0.05).mean() > 0.9
+    assert any("a change of methylation as a whole" in note for note in result.notes)
 
 
 def test_methylation_of_circles_from_one_matrix_of_both_assays():
@@ -399,6 +400,25 @@ def test_methylation_without_change_is_calibrated():
     own = frame(totals - values, inputs(study))
     pvalues = compare_methylation(ip, own, background_of(study, 0.7), study).table["pvalue"]
     assert 0.03 < (pvalues.dropna() < 0.05).mean() < 0.065
+
+
+def test_ips_that_enrich_differently_are_no_change_of_methylation():
+    """The levels differ by no more than the replicates do."""
+    rng = np.random.default_rng(12)
+    study = make_study(ip=True)
+    own_efficiency = np.exp([0.4, -0.1, 0.3, -0.5, 0.3, -0.4])
+    excess = 10 * rng.uniform(0.1, 0.9, size=(600, 1)) * np.ones(6)
+    excess[:60, :3] *= 4
+    abundance = rng.lognormal(5, 0.7, size=(600, 1)) * np.ones(6)
+    inputs_of = negative_binomial(rng, abundance, 0.005, (600, 6))
+    pulled = negative_binomial(rng, abundance * (1 + own_efficiency * excess), 0.005, (600, 6))
+    ip = frame(pulled, [pair.ip.name for pair in study.pairs])
+    result = compare_methylation(ip, frame(inputs_of, inputs(study)), background_of(study), study)
+    table = result.table
+    assert abs(table["log2FoldChange"].iloc[60:].median()) < 0.06
+    assert (table["pvalue"].iloc[60:] < 0.05).mean() < 0.075
+    assert (table["padj"].iloc[:60] < 0.05).mean() > 0.9
+    assert any("taken out" in note for note in result.notes)
 
 
 def test_methylation_without_replicates():

@@ -27,7 +27,7 @@ FLOORS = (
     ),
     ("backsplice", "circles", "circle_search", "circle_counts"),
     ("bins", "background", "summits", "peaks", "simulate"),
-    ("enrichment", "differential", "regulators"),
+    ("enrichment", "efficiency", "differential", "regulators"),
     ("figures", "report"),
 )
 ORDER = [module for floor in FLOORS for module in floor]

@@ -7,7 +7,7 @@ A module imports only from the floors below its own, and from what stands left o
    ``multiple_testing``
 2. ``backsplice``, ``circles``, ``circle_search``, ``circle_counts`` · ``bins``, ``background``,
    ``summits``, ``peaks`` · ``simulate`` and its parts
-3. ``enrichment``, ``differential``, ``regulators``
+3. ``enrichment``, ``efficiency``, ``differential``, ``regulators``
 4. ``figures``, ``report``
 
 Nothing here knows Snakemake, a configuration file or the folder layout of a run: the programs in

@@ -24,8 +24,10 @@ Methylation of peaks and of circles
 
     ``log_ratio`` is the log ratio of IP to input fragments on background, so the intercept
     is the log enrichment over background and ``condition`` its difference between conditions:
-    the interaction of condition and assay. Abundance cancels within the pair. As background and not
-    the features is the yardstick, a change of all features at once stays visible.
+    the interaction of condition and assay. Abundance cancels within the pair. IPs differ in how
+    much they enrich over background; that is estimated from the features and taken out
+    (`ringmark.efficiency`). A change of all features at once stays, where it is larger than such
+    differences between replicates.
 
 Odds have no estimate where all reads are of one kind. If they are so in both levels, there is
 nothing to compare and all results are NA. If in one level alone, the test stands, lfcSE is NA, and
@@ -47,6 +49,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ringmark import betabinomial
+from ringmark.efficiency import Efficiency, efficiency_offset, estimate_efficiency
 from ringmark.errors import InputError
 from ringmark.multiple_testing import adjust
 from ringmark.study import Library, Pair, Study
@@ -322,11 +325,27 @@ def compare_methylation(
     ip = ip_counts[[pair.ip.name for pair in chosen]]
     inputs = input_counts[[pair.input.name for pair in chosen]]
     successes, others = ip.to_numpy(dtype=float), inputs.to_numpy(dtype=float)
-    offset = _log_ratios(background, chosen)
+    log_ratio = _log_ratios(background, chosen)
+    matrix = design.matrix.to_numpy()
+    efficiency = estimate_efficiency(successes, others, log_ratio, matrix)
+    offset = log_ratio + efficiency_offset(successes, others, log_ratio, matrix, efficiency)
     table = _odds_test(successes, successes + others, offset, design, ip.index)
     counts = pd.concat([ip, inputs.loc[:, ~inputs.columns.duplicated()]], axis=1)
     table["baseMean"] = _base_mean(counts, normalisation_counts)
-    return Result(table, (*design.notes, *_counts_of_missing(table)))
+    return Result(table, (*design.notes, *_told(efficiency), *_counts_of_missing(table)))
+
+
+def _told(efficiency: Efficiency) -> list[str]:
+    """Return what is to be said about the efficiency of the IPs."""
+    if not efficiency.features:
+        return []
+    fold, pvalue = np.exp(efficiency.shift), efficiency.pvalue
+    ratio = (
+        f"the IPs of the test level enrich {fold:.2f}-fold those of the reference (p {pvalue:.2g})"
+    )
+    if efficiency.is_global_change:
+        return [f"{ratio}: kept, a change of methylation as a whole"]
+    return [f"{ratio}: no more than IPs of one level differ, taken out"]
 
 
 def with_names(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
