@@ -36,9 +36,9 @@ from __future__ import annotations
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import blake2b
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pysam
@@ -317,8 +317,7 @@ def cut_read(runs: Sequence[Run], position: int, side: str) -> tuple[int, int] |
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Contest:
+class Contest(NamedTuple):
     """How well the ways beyond a boundary explain a tail.
 
     Attributes
@@ -395,8 +394,7 @@ def compete(ways: Iterable[Way], tail: str, strand: str) -> Contest:
     return Contest(linear, circular, passed, tuple(rounds), is_linear)
 
 
-@dataclass(frozen=True, slots=True)
-class _Touch:
+class _Touch(NamedTuple):
     """A read at a boundary.
 
     Attributes
@@ -418,8 +416,7 @@ class _Touch:
     inner: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Crossing:
+class _Crossing(NamedTuple):
     """What the best read of a fragment shows of a circle.
 
     Attributes
@@ -743,7 +740,7 @@ class _ContigCounter:
             known = found.get(number)
             if known is not None:
                 best = min(known, seen, key=lambda item: item.rank)
-                seen = replace(best, anchor=max(known.anchor, seen.anchor))
+                seen = best._replace(anchor=max(known.anchor, seen.anchor))
             found[number] = seen
 
     def tally(self, preferences: Sequence[Preference]) -> list[Tally]:
@@ -895,9 +892,10 @@ class _ContigCounter:
 def _number_of(*facts: object) -> int:
     """Return a number of 64 bits for a read or fragment, to remember many of them in little room.
 
-    The same on every machine; two of a million share one with a chance of 3e-8.
+    It holds within a run of the program. Two of a million fragments get the same one in one of
+    ten million libraries.
     """
-    return int.from_bytes(blake2b(repr(facts).encode(), digest_size=8).digest(), "big")
+    return hash(facts) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _outside(runs: Sequence[Run], boundary: Boundary) -> int:
