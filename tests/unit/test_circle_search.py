@@ -695,10 +695,12 @@ def test_the_mate_decides_between_paralogues(tmp_path: Path) -> None:
     mates = fragment(world, PLUS, "lost", "lost", 300, 260)
     found = search(world, tmp_path, {"f": mates}, [PLUS, second], evidence=(1, 9))
     assert found["f"].circle == 0
+    assert not found["f"].shared
     # the mates of another molecule of the same circle do not tell
     mates = fragment(world, PLUS, "lost", "lost", 300, 110)
     found = search(world, tmp_path, {"f": mates}, [PLUS, second], evidence=(1, 9))
     assert found["f"].circle == 1
+    assert found["f"].shared
 
 
 def test_equals_go_to_the_shorter_one(tmp_path: Path) -> None:

@@ -1031,6 +1031,7 @@ def count_circles(
         tallies[found.circle].back_splice.add(name)
         tallies[found.circle].positions.add(found.place)
         tallies[found.circle].anchored += found.anchor >= CERTAIN_ANCHOR
+        tallies[found.circle].shared += found.shared
     for chrom, counter in counters.items():
         own_tallies = [tallies[number] for number in numbers[chrom]]
         counter.read_introns(own_tallies)

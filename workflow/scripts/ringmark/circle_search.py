@@ -120,11 +120,14 @@ class Found:
         Place of the junction in the read, and whether the read is on the reverse strand.
     anchor
         Bases on the shorter side of the junction, of the read that has most.
+    shared
+        Whether it fits another circle as well.
     """
 
     circle: int
     place: tuple[int, bool]
     anchor: int
+    shared: bool = False
 
 
 @dataclass(slots=True)
@@ -304,11 +307,12 @@ class CircleSearch:
                 choices.append((circular, preferences[number], number))
         if not choices:
             return None
-        number = min(choices)[-1]
+        cost, _, number = min(choices)
+        shared = sum(choice[0] == cost for choice in choices) > 1
         second = min(mate for mate, fits in suspect.fits.items() if number in fits)
         reverse = next(read.is_reverse for read in reads if read.is_read2 == second)
         anchor = max(fits[number].anchor for fits in suspect.fits.values() if number in fits)
-        return Found(number, (suspect.fits[second][number].cut, reverse), anchor)
+        return Found(number, (suspect.fits[second][number].cut, reverse), anchor, shared)
 
     def _circular_cost(
         self, number: int, suspect: _Suspect, reads: Sequence[pysam.AlignedSegment]
