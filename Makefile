@@ -33,7 +33,7 @@ demo: .venv/installed
 	@echo "The report is $(CURDIR)/results/report/index.html"
 
 test: .venv/installed lint
-	$(BIN)/pytest -n $(CORES) --dist loadgroup
+	$(BIN)/pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check
