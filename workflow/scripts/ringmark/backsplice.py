@@ -50,7 +50,7 @@ from ringmark.alignments import (
     query_span,
 )
 from ringmark.annotation import Annotation
-from ringmark.exon_ends import EndPair, ExonEnds
+from ringmark.exon_ends import MISMATCH_RATE, EndPair, ExonEnds
 from ringmark.sequence import INTRON_SIGNALS, reverse_complement
 from ringmark.tables import INTEGER, STRING, Table
 
@@ -72,8 +72,6 @@ JUNCTIONS = Table(
 PLACEMENT_RANGE = 12
 #: Bases up to which a repeat at both ends of a circle is followed.
 LONGEST_REPEAT = 100
-#: Mismatches per 10 bases that a part of a read may have against the junction.
-MISMATCH_RATE = 0.1
 #: Differences by which a circle must explain a read better than any linear alternative.
 MARGIN = 3
 #: What an intron that nobody annotated counts beside differences.

@@ -54,7 +54,6 @@ from ringmark.alignments import (
 from ringmark.annotation import Annotation, Gene
 from ringmark.backsplice import (
     MARGIN,
-    MISMATCH_RATE,
     PLACEMENT_RANGE,
     SHORTEST_INTRON,
     Limits,
@@ -68,7 +67,7 @@ from ringmark.backsplice import (
 from ringmark.circle_search import CircleSearch, Preference, joined_bases, paths, preference
 from ringmark.circles import Circle
 from ringmark.errors import InputError
-from ringmark.exon_ends import longest
+from ringmark.exon_ends import MISMATCH_RATE, longest
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches
 from ringmark.tables import INTEGER, STRING, Table

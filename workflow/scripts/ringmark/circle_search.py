@@ -25,7 +25,6 @@ from ringmark.alignments import aligned_blocks, fragment_strand
 from ringmark.annotation import Annotation
 from ringmark.backsplice import (
     MARGIN,
-    MISMATCH_RATE,
     Junction,
     Limits,
     SpliceSites,
@@ -33,6 +32,7 @@ from ringmark.backsplice import (
     senses,
 )
 from ringmark.circles import Circle
+from ringmark.exon_ends import MISMATCH_RATE
 from ringmark.intervals import merge
 from ringmark.sequence import mismatches, reverse_complement
 
