@@ -264,6 +264,7 @@ def count(
             opened,
             world.genome,
             world.annotation,
+            world.sites,
             circles,
             evidence or [5] * len(circles),
             strandedness,

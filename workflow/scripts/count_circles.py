@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             bam,
             genome,
             annotation,
+            sites,
             circles,
             evidence,
             library_strandedness(arguments.summary),

@@ -32,7 +32,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ringmark.errors import InputError
 from ringmark.sequence import reverse_complement
@@ -299,6 +299,8 @@ _Used = tuple[str, Spans, Spans, int, bool]
 #: Name, own place, place of the mate, is the second mate.
 _Key = tuple[str, int, int, bool]
 _Waiting = dict[_Key, list[_Used]]
+_Place = TypeVar("_Place")
+_Item = TypeVar("_Item")
 
 
 def iterate_fragments(
@@ -376,18 +378,23 @@ def _key(read: pysam.AlignedSegment, own: int, mate: int, second: bool) -> _Key:
     return str(read.query_name), own, mate, second
 
 
+def take(waiting: dict[_Place, list[_Item]], key: _Place) -> _Item | None:
+    """Take the first of those that wait under a key: names used twice have keys of their own."""
+    items = waiting.get(key)
+    if items is None:
+        return None
+    item = items.pop(0)
+    if not items:
+        del waiting[key]
+    return item
+
+
 def _waiting_mate(read: pysam.AlignedSegment, waiting: _Waiting) -> _Used | None:
     """Take a read's mate out of those that wait; names used twice are told apart by place."""
     if not _mate_is_here(read):
         return None
     key = _key(read, read.next_reference_start, read.reference_start, not read.is_read2)
-    mates = waiting.get(key)
-    if mates is None:
-        return None
-    mate = mates.pop(0)
-    if not mates:
-        del waiting[key]
-    return mate
+    return take(waiting, key)
 
 
 def _used(read: pysam.AlignedSegment, strandedness: str) -> _Used:

@@ -49,7 +49,7 @@ from ringmark.alignments import (
     parse_sa,
     query_span,
 )
-from ringmark.annotation import Annotation
+from ringmark.annotation import Annotation, Gene
 from ringmark.exon_ends import MISMATCH_RATE, EndPair, ExonEnds
 from ringmark.sequence import INTRON_SIGNALS, reverse_complement
 from ringmark.tables import INTEGER, STRING, Table
@@ -216,6 +216,16 @@ def splice_motif(before: str, after: str) -> tuple[str, str]:
     """
     # what follows a circle is where an intron begins, what precedes it where one ends
     return INTRON_SIGNALS.get((after, before), (".", "none"))
+
+
+def annotated_junction(gene: Gene, start: int, end: int, genome: pysam.FastaFile) -> Junction:
+    """Return the junction between two annotated ends of a gene's exons, with its motif."""
+    strand, motif = splice_motif(
+        str(genome.fetch(gene.chrom, max(start - 2, 0), start)).upper(),
+        str(genome.fetch(gene.chrom, end, end + 2)).upper(),
+    )
+    name = motif if strand == gene.strand else "none"
+    return Junction(gene.chrom, start, end, gene.strand, name, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -565,13 +575,7 @@ class JunctionFinder:
         pair = next(iter(found.values()))
         if pair.wrong + MARGIN > cost or self._is_astray(read, pair):
             return
-        gene = pair.gene
-        strand, motif = splice_motif(
-            self.genome.fetch(gene.chrom, max(pair.start - 2, 0), pair.start).upper(),
-            self.genome.fetch(gene.chrom, pair.end, pair.end + 2).upper(),
-        )
-        name = motif if strand == gene.strand else "none"
-        yield Junction(gene.chrom, pair.start, pair.end, gene.strand, name, 2)
+        yield annotated_junction(pair.gene, pair.start, pair.end, self.genome)
 
     def _is_astray(self, read: pysam.AlignedSegment, pair: EndPair) -> bool:
         """Return whether a read lies in the circle, but its mate does not."""

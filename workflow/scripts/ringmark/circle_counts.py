@@ -17,14 +17,16 @@ The bases beyond (the tail) are compared with each of them. A way explains a rea
 Both need ``min_anchor`` bases on each side of the boundary; of a tail shorter than `CERTAIN_ANCHOR`
 either must fit by the margin better than whatever leads elsewhere. Fewer bases, and any better fit,
 are enough where the mate shows the way: where it lies inside the circle and the two point away from
-each other, or beyond the boundary. Fragments are counted, by name. One
-that fits several circles goes to the one it fits best; of equals, to the one that most reads of the
-study led to. It is dropped where its mate lies outside of the circle, points the wrong way, or runs
-out of the circle in a way that the circle does not explain. Fragments that no boundary gives to a
-circle may be found by the bases of the candidates' junctions (`ringmark.circle_search`).
+each other, or beyond the boundary.
 
-The BAM is read contig by contig, once for the boundaries and, where circles were seen, once more
-for what lies inside them.
+Fragments are counted, by name. One that fits several circles goes to the one it fits best; of
+equals, to the one that comes first (`ringmark.circle_search.preference`). It is dropped where its
+mate lies outside of the circle, points the wrong way, or runs out of the circle in a way that the
+circle does not explain. Fragments that no boundary gives to a circle, or that are in doubt, are
+settled by the bases of the candidates' junctions (`ringmark.circle_search`).
+
+The BAM is read once for boundaries and junctions and, where circles were seen, once more for what
+lies inside them.
 
 References
 ----------
@@ -947,6 +949,7 @@ def count_circles(
     bam: pysam.AlignmentFile,
     genome: pysam.FastaFile,
     annotation: Annotation,
+    sites: SpliceSites,
     circles: Sequence[Circle],
     evidence: Sequence[int],
     strandedness: str,
@@ -958,7 +961,7 @@ def count_circles(
     ----------
     bam
         Indexed BAM that keeps the contract of `ringmark.alignments`.
-    genome, annotation
+    genome, annotation, sites
         The reference.
     circles
         Candidates of the study, each once.
@@ -977,7 +980,6 @@ def count_circles(
     """
     if not circles:
         return LibraryCounts({}, Counter(), 0)
-    sites = SpliceSites.of(annotation)
     foreign = sorted({circle.junction.chrom for circle in circles} - set(bam.references))
     if foreign:
         raise InputError(

@@ -18,7 +18,7 @@ import numpy as np
 import pysam
 
 from ringmark.annotation import Annotation, Gene, Transcript
-from ringmark.backsplice import Junction, SpliceSites, splice_motif
+from ringmark.backsplice import Junction, SpliceSites, annotated_junction
 from ringmark.intervals import Blocks
 from ringmark.sequence import reverse_complement
 
@@ -230,13 +230,8 @@ def alternatives(
         ends = [junction.end, *_lookalikes(gene, "end", junction, genome)]
         for start in sorted(starts):
             for end in sorted(ends):
-                strand, motif = splice_motif(
-                    str(genome.fetch(gene.chrom, max(start - 2, 0), start)).upper(),
-                    str(genome.fetch(gene.chrom, end, end + 2)).upper(),
-                )
-                name = motif if strand == gene.strand else "none"
                 if start < end:
-                    found[Junction(gene.chrom, start, end, gene.strand, name, 2)] = None
+                    found[annotated_junction(gene, start, end, genome)] = None
     place = junction.start, junction.end
     return [item for item in found if (item.start, item.end) != place]
 

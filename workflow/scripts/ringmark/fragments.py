@@ -25,6 +25,7 @@ from ringmark.alignments import (
     UNMAPPED,
     Fragment,
     blocks_and_introns,
+    take,
 )
 from ringmark.intervals import IntArray
 
@@ -150,17 +151,6 @@ _Key = tuple[str | None, int, int, int]
 _Waiting = dict[_Key, list[int]]
 
 
-def _take(waiting: _Waiting, key: _Key) -> int | None:
-    """Take a fragment out of those that wait; names used twice are told apart by place."""
-    numbers = waiting.get(key)
-    if numbers is None:
-        return None
-    number = numbers.pop(0)
-    if not numbers:
-        del waiting[key]
-    return number
-
-
 def _hand_over(building: _Building, waiting: _Waiting) -> tuple[_Building, _Building, _Waiting]:
     """Split what is complete from what waits, and number the latter anew."""
     open_numbers = [number for numbers in waiting.values() for number in numbers]
@@ -209,7 +199,7 @@ def read_batches(
         if flag & _PAIRED and not flag & _MATE_UNMAPPED and read.next_reference_id == contig:
             second, mate = flag & _SECOND, read.next_reference_start
             if mate <= start:
-                number = _take(waiting, (read.query_name, mate, start, second ^ _SECOND))
+                number = take(waiting, (read.query_name, mate, start, second ^ _SECOND))
             if number is None and mate >= start:
                 key = (read.query_name, start, mate, second)
                 waiting.setdefault(key, []).append(len(building.signs))
