@@ -74,8 +74,10 @@ PLACEMENT_RANGE = 12
 LONGEST_REPEAT = 100
 #: Differences by which a circle must explain a read better than any linear alternative.
 MARGIN = 3
-#: What an intron that nobody annotated counts beside differences.
-NOVEL_INTRON_COST = 2
+#: What an intron that nobody annotated counts beside differences: a read that leaves the gene for a
+#: copy of one of its exons (a paralogue, a retro-copy) has no other cost, and the ends of a circle
+#: are the better explanation if they are annotated.
+NOVEL_INTRON_COST = MARGIN
 #: Gaps in an alignment from this length on are introns.
 SHORTEST_INTRON = 20
 #: Distance from a branch point to the 3' splice site, in nucleotides (Zhang 2013, Mol Cell 51:792).
@@ -586,10 +588,12 @@ class JunctionFinder:
         return not mate_inside(read, pair.start, pair.end, self.limits.mate_tolerance)
 
 
-def linear_cost(read: pysam.AlignedSegment, sites: SpliceSites) -> int:
+def linear_cost(
+    read: pysam.AlignedSegment, sites: SpliceSites, novel_intron: int = NOVEL_INTRON_COST
+) -> int:
     """Return how badly the aligner explained a read: its differences and more.
 
-    Clipped bases count one each, an intron that nobody annotated `NOVEL_INTRON_COST`; of a read
+    Clipped bases count one each, an intron that nobody annotated ``novel_intron``; of a read
     without a place every base counts.
     """
     cigar = read.cigartuples
@@ -608,7 +612,7 @@ def linear_cost(read: pysam.AlignedSegment, sites: SpliceSites) -> int:
             and length >= SHORTEST_INTRON
             and not sites.is_intron(chrom, place, place + length)
         ):
-            cost += NOVEL_INTRON_COST
+            cost += novel_intron
         if operation in (MATCH, EQUAL, DIFFERENT, DELETION, SKIP):
             place += length
     return cost

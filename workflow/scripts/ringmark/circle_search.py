@@ -25,6 +25,7 @@ from ringmark.alignments import aligned_blocks, fragment_strand
 from ringmark.annotation import Annotation
 from ringmark.backsplice import (
     MARGIN,
+    NOVEL_INTRON_COST,
     Junction,
     Limits,
     SpliceSites,
@@ -296,10 +297,10 @@ class CircleSearch:
     ) -> Found | None:
         """Return the circle that all reads of a fragment fit better than their alignments."""
         numbers = {number: None for fits in suspect.fits.values() for number in fits}
-        linear = sum(linear_cost(read, self.sites) for read in reads)
         choices = []
         for number in numbers:
             circular = self._circular_cost(number, suspect, reads)
+            linear = sum(self._linear_cost(number, read) for read in reads)
             if circular is None or linear < circular + MARGIN:
                 continue
             fits = [found[number] for found in suspect.fits.values() if number in found]
@@ -313,6 +314,14 @@ class CircleSearch:
         reverse = next(read.is_reverse for read in reads if read.is_read2 == second)
         anchor = max(fits[number].anchor for fits in suspect.fits.values() if number in fits)
         return Found(number, (suspect.fits[second][number].cut, reverse), anchor, shared)
+
+    def _linear_cost(self, number: int, read: pysam.AlignedSegment) -> int:
+        """Return how badly the aligner explained a read, where a circle is the alternative.
+
+        An intron that nobody annotated is no worse than a circle with ends that nobody annotated.
+        """
+        annotated = self.circles[number].junction.annotated == 2
+        return linear_cost(read, self.sites, NOVEL_INTRON_COST if annotated else 0)
 
     def _circular_cost(
         self, number: int, suspect: _Suspect, reads: Sequence[pysam.AlignedSegment]
@@ -333,11 +342,11 @@ class CircleSearch:
     def _inside(self, number: int, read: pysam.AlignedSegment, other: Fit) -> int | None:
         """Return the differences of the mate of a read that crosses a circle, if it lies in it."""
         junction = self.circles[number].junction
-        cost = linear_cost(read, self.sites)
-        if cost < MARGIN and self._may_be_of(read, junction):
+        # a circle may be spliced in a way that nobody annotated
+        if linear_cost(read, self.sites, 0) < MARGIN and self._may_be_of(read, junction):
             blocks = aligned_blocks(read.cigartuples or (), read.reference_start)
             if junction.start <= blocks[0][0] and blocks[-1][1] <= junction.end:
-                return cost
+                return self._linear_cost(number, read)
         choices = [
             wrong
             for sequence in senses(read, self.strandedness)
