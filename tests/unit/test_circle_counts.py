@@ -117,7 +117,13 @@ def test_cut_read_whose_clip_is_shorter_than_the_distance() -> None:
 
 def test_counts_row() -> None:
     found = Tally(
-        {"a", "b"}, {(3, True), (4, True)}, shared=1, anchored=2, linear_start=7, linear_end=8
+        {"a", "b"},
+        {(3, True), (4, True)},
+        shared=1,
+        anchored=2,
+        closer=3,
+        linear_start=7,
+        linear_end=8,
     )
     found.spliced[10, 20] = 2
     assert counts_row("c:0-1:+", found) == {
@@ -128,6 +134,7 @@ def test_counts_row() -> None:
         "distinct_positions": 2,
         "shared_fragments": 1,
         "anchored_fragments": 2,
+        "closer_reads": 3,
         "spliced_introns": "10-20:2",
         "retained_introns": "",
     }
@@ -380,14 +387,18 @@ def tandem_world(folder: Path, differences: int) -> World:
     return make_world(folder, {"p": bases}, [("G", "p", "+", [exons])])
 
 
-@pytest.mark.parametrize(("differences", "counted"), [(0, False), (2, False), (3, True), (5, True)])
-def test_tandem_duplication(tmp_path: Path, differences: int, counted: bool) -> None:
+@pytest.mark.parametrize(
+    ("differences", "counted", "closer"),
+    [(0, False, 0), (1, False, 1), (2, False, 1), (3, True, 0), (5, True, 0)],
+)
+def test_tandem_duplication(tmp_path: Path, differences: int, counted: bool, closer: int) -> None:
     """A back-splice of exon 2 reads like the linear splice to its copy."""
     world = tandem_world(tmp_path, differences)
     junction = Junction("p", 1800, 2000, "+", "GT/AG", 2)
     reads = {"f": single(world, "p", ((1800, 2000),), 150, 100, "+")}
     found = tally(world, tmp_path, reads, junction)
     assert bool(found.back_splice) is counted
+    assert found.closer == closer
 
 
 #: The circle of exons 2 and 3 with an end or a start in the exon that nobody annotated.
@@ -398,7 +409,9 @@ NOVEL_ENDS = {
 
 
 @pytest.mark.parametrize(
-    ("junction", "counted"), [(PLUS, True), (NOVEL_ENDS["right"], False)], ids=["annotated", "novel"]
+    ("junction", "counted"),
+    [(PLUS, True), (NOVEL_ENDS["right"], False)],
+    ids=["annotated", "novel"],
 )
 def test_the_aligners_own_linear_placement_competes(
     world: World, tmp_path: Path, junction: Junction, counted: bool

@@ -85,6 +85,7 @@ CIRCLE_COUNTS = Table(
         "distinct_positions": INTEGER,
         "shared_fragments": INTEGER,
         "anchored_fragments": INTEGER,
+        "closer_reads": INTEGER,
         "spliced_introns": STRING,
         "retained_introns": STRING,
     },
@@ -172,6 +173,8 @@ class Tally:
         Fragments that fit another circle as well.
     anchored
         Fragments of which a read has `CERTAIN_ANCHOR` bases on both sides of the junction.
+    closer
+        Reads that fit the circle better than linear RNA, but not by the margin.
     linear_start, linear_end
         Fragments that run linearly over the circle's start and end.
     spliced, retained
@@ -182,6 +185,7 @@ class Tally:
     positions: set[tuple[int, bool]] = field(default_factory=set)
     shared: int = 0
     anchored: int = 0
+    closer: int = 0
     linear_start: int = 0
     linear_end: int = 0
     spliced: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -511,6 +515,10 @@ class _ContigCounter:
         #: Filter to the number of reads (or fragments) that it removed.
         self.removed: Counter[str] = Counter()
         self.crossing_reads = 0
+        #: Circles whose junctions read like those of others.
+        self.alike: frozenset[int] = frozenset()
+        #: Circle to the reads that fit it better than linear RNA, but not by the margin.
+        self.closer: Counter[int] = Counter()
 
     def look(self, read: pysam.AlignedSegment) -> bool:
         """Judge a record at every boundary that it touches; return whether it crosses a circle."""
@@ -630,6 +638,8 @@ class _ContigCounter:
             elif size < self.limits.min_anchor:
                 return READ_FILTERS[0]
         if contest.linear < contest.circular + margin:
+            if contest.linear > contest.circular and size >= CERTAIN_ANCHOR:
+                self.closer.update(rounds)
             return READ_FILTERS[0]
         placed, wrong = self._own_placement(read, touch)
         if wrong + size - placed < contest.circular + margin:
@@ -750,7 +760,7 @@ class _ContigCounter:
         What the counter remembers of single fragments is given up for that.
         """
         owners = {name: self.best(name, preferences)[-1] for name in self.crossings}
-        tallies = [Tally() for _ in self.circles]
+        tallies = [Tally(closer=self.closer[number]) for number in range(len(self.circles))]
         for name, inside in self._look_inside(owners).items():
             crossing = self.crossings[name][owners[name]]
             if inside.leaves or len(inside.mates) < crossing.mates:
@@ -811,11 +821,13 @@ class _ContigCounter:
     def is_doubtful(self, name: str) -> bool:
         """Return whether another circle than those a fragment crosses so far may be meant.
 
-        That is, if it crosses several, its mate lies outside, or it differs by the margin.
+        That is, if it crosses several or one that reads like another, its mate lies outside, or it
+        differs by the margin.
         """
         found = self.crossings.get(name, {})
         return len(found) > 1 or any(
-            crossing.astray or crossing.edits >= MARGIN for crossing in found.values()
+            crossing.astray or crossing.edits >= MARGIN or number in self.alike
+            for number, crossing in found.items()
         )
 
     def forget(self, names: Iterable[str]) -> None:
@@ -1003,6 +1015,11 @@ def count_circles(
         return counter.is_linear(circles[number], before, after)
 
     search = CircleSearch(circles, annotation, genome, sites, strandedness, limits, is_linear)
+    for chrom, counter in counters.items():
+        own = numbers[chrom]
+        counter.alike = frozenset(
+            place for place, number in enumerate(own) if number in search.alike
+        )
     doubtful = _scan(bam, counters, search)
     alone = {
         number: count
@@ -1108,6 +1125,7 @@ def counts_row(name: str, tally: Tally) -> dict[str, object]:
         "distinct_positions": len(tally.positions),
         "shared_fragments": tally.shared,
         "anchored_fragments": tally.anchored,
+        "closer_reads": tally.closer,
         "spliced_introns": format_introns(tally.spliced),
         "retained_introns": format_introns(tally.retained),
     }

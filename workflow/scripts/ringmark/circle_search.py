@@ -187,6 +187,10 @@ class CircleSearch:
         self._contexts = lru_cache(maxsize=20_000)(self._read_contexts)
         for number, circle in enumerate(circles):
             self._add_seeds(number, circle)
+        #: Circles that share a piece of their junction with another one.
+        self.alike = {
+            number for found in self.seeds.values() if len(found) > 1 for number, _ in found
+        }
 
     def _add_seeds(self, number: int, circle: Circle) -> None:
         """Index the pieces of a junction in the sense of the circle's RNA."""
