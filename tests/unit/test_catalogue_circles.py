@@ -25,11 +25,10 @@ from catalogue_circles import (
     flanking_motif,
     linear_counts,
     main,
-    name_of,
 )
 from ringmark.backsplice import Junction
 from ringmark.circle_counts import CIRCLE_COUNTS
-from ringmark.circles import LOW_CONFIDENCE, build_circle
+from ringmark.circles import LOW_CONFIDENCE, build_circle, name_of
 from ringmark.sequence import reverse_complement
 from ringmark.tables import CIRCLES, FILTERS, read_matrix
 

@@ -11,6 +11,7 @@ import pytest
 from toy_circles import EXONS, Spans, World, flip, make_world, put, toy_contig
 
 from ringmark.backsplice import Junction, Limits
+from ringmark.circles import name_of
 from ringmark.tandem_copies import (
     Copies,
     StudyCounts,
@@ -91,7 +92,7 @@ def test_circles_with_a_common_end(tmp_path: Path) -> None:
 
 def counts_of(rows: Mapping[Junction, Mapping[str, Sequence[int]]]) -> StudyCounts:
     """Return counts by junction and name of the table; what is not given is 0."""
-    names = [f"{item.chrom}:{item.start}-{item.end}:{item.strand}" for item in rows]
+    names = [name_of(item) for item in rows]
     size = max(len(values) for row in rows.values() for values in row.values())
     tables = {
         name: pd.DataFrame(

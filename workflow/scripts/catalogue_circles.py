@@ -32,8 +32,8 @@ from ringmark.circles import (
     Circle,
     Support,
     build_circle,
-    circle_id,
     low_confidence_reason,
+    name_of,
 )
 from ringmark.errors import program
 from ringmark.files import write_text
@@ -96,11 +96,6 @@ def parser() -> argparse.ArgumentParser:
 def matrix(counts: Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
     """Return one column of the count tables as circles x libraries."""
     return pd.DataFrame({name: table.set_index("circle")[value] for name, table in counts.items()})
-
-
-def name_of(junction: Junction) -> str:
-    """Return the id of the circle of a junction."""
-    return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
 
 
 def study_counts(

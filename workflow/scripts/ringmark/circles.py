@@ -40,6 +40,11 @@ def circle_id(chrom: str, start: int, end: int, strand: str) -> str:
     return f"{chrom}:{start}-{end}:{strand}"
 
 
+def name_of(junction: Junction) -> str:
+    """Return the id of the circle of a junction."""
+    return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
+
+
 @dataclass(frozen=True)
 class Circle:
     """A circle with its place in the annotation.
@@ -67,8 +72,7 @@ class Circle:
     @property
     def name(self) -> str:
         """The circle's id."""
-        junction = self.junction
-        return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
+        return name_of(self.junction)
 
     def sequence(self, genome: pysam.FastaFile) -> str:
         """Return the spliced sequence from the back-splice acceptor on, in the RNA's sense."""

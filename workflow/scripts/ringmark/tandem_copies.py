@@ -26,6 +26,7 @@ counts if it is `LEAST_SCORE` standard deviations above nothing, with the noise 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -40,9 +41,9 @@ from ringmark.backsplice import Junction, Limits, annotated_junction
 from ringmark.circles import (
     LOOKALIKE_MISMATCHES,
     alternatives,
-    circle_id,
     end_bases,
     inner_ends,
+    name_of,
 )
 
 #: Standard deviations from which on a surplus of fragments is believed.
@@ -168,21 +169,18 @@ class StudyCounts:
             table.loc[winner] += change
 
 
-def _name(junction: Junction) -> str:
-    return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
-
-
 def circles_with_a_common_end(
     junctions: Sequence[Junction], annotation: Annotation, genome: pysam.FastaFile
 ) -> list[tuple[Junction, Junction]]:
     """Return the pairs of circles, shorter and longer, that differ in one end that looks alike."""
-    known = {_name(junction): junction for junction in junctions}
+    known = {name_of(junction): junction for junction in junctions}
     found = [
         (junction, other)
         for junction in junctions
         if junction.annotated == 2
         for other in alternatives(junction, annotation, genome)
-        if _name(other) in known and (junction.start == other.start) != (junction.end == other.end)
+        if name_of(other) in known
+        and (junction.start == other.start) != (junction.end == other.end)
     ]
     return [pair for pair in found if pair[0].end - pair[0].start < pair[1].end - pair[1].start]
 
@@ -200,10 +198,10 @@ def share_ends(counts: StudyCounts, pairs: Iterable[tuple[Junction, Junction]]) 
     for inner, outer in pairs:
         side = "end" if inner.start == outer.start else "start"
         linear = counts.linear(side)
-        both = int(counts.shared.loc[[_name(inner), _name(outer)]].to_numpy().sum())
-        surplus = int((linear.loc[_name(inner)] - linear.loc[_name(outer)]).sum())
+        both = int(counts.shared.loc[[name_of(inner), name_of(outer)]].to_numpy().sum())
+        surplus = int((linear.loc[name_of(inner)] - linear.loc[name_of(outer)]).sum())
         if both:
-            order = (_name(inner), _name(outer))
+            order = (name_of(inner), name_of(outer))
             counts.move_shared(*(order if 2 * surplus > both else order[::-1]))
 
 
@@ -222,12 +220,15 @@ def add_surplus(
         All candidates, in the order of the counts.
     """
     pairs = list(copies)
-    own = {_name(junction) for pair in pairs for junction in pair}
+    own = {name_of(junction) for pair in pairs for junction in pair}
     total = counts.back_splice.sum(axis=1)
-    others = [item for item in junctions if _name(item) not in own and total[_name(item)]]
+    others: dict[tuple[str, str], list[Junction]] = defaultdict(list)
+    for junction in junctions:
+        if name_of(junction) not in own and total[name_of(junction)]:
+            others[junction.chrom, junction.strand].append(junction)
     for pair in pairs:
-        left, right = _name(pair.left), _name(pair.right)
-        surplus = _surplus(counts, pair, others)
+        left, right = name_of(pair.left), name_of(pair.right)
+        surplus = _surplus(counts, pair, others[pair.left.chrom, pair.left.strand])
         if surplus is None:
             continue
         closer = counts.closer.sum(axis=1)
@@ -242,9 +243,11 @@ def add_surplus(
 def _surplus(counts: StudyCounts, pair: Copies, others: Sequence[Junction]) -> Numbers | None:
     """Return the fragments beyond what linear RNA and other circles let expect, by library.
 
+    The other circles are of the same contig and strand.
+
     ``None`` if they are not certain enough.
     """
-    left, right = _name(pair.left), _name(pair.right)
+    left, right = name_of(pair.left), name_of(pair.right)
     between = (counts.linear_end.loc[left] + counts.linear_start.loc[right]).to_numpy() / 2
     sides = []
     for place, linear in (
@@ -271,11 +274,9 @@ def _other_circles(
     between = np.zeros(counts.back_splice.shape[1], dtype=np.int64)
     beside = between.copy()
     for junction in others:
-        if (junction.chrom, junction.strand) != (pair.left.chrom, pair.left.strand):
-            continue
         over_copies = junction.start < pair.left.end and junction.end > pair.right.start
         over_place = junction.start < place < junction.end
         if over_copies != over_place:
-            own = counts.back_splice.loc[_name(junction)].to_numpy()
+            own = counts.back_splice.loc[name_of(junction)].to_numpy()
             between, beside = between + over_copies * own, beside + over_place * own
     return between, beside
