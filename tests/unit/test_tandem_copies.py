@@ -187,6 +187,18 @@ def test_a_surplus_goes_to_the_copy_that_reads_are_closer_to() -> None:
 
 
 @pytest.mark.parametrize(
+    ("between", "closer", "found"),
+    [(81, 0, False), (82, 0, True), (60, 5, False), (61, 5, True), (81, 4, False), (30, 30, False)],
+)
+def test_reads_that_are_closer_make_a_smaller_surplus_certain(
+    between: int, closer: int, found: bool
+) -> None:
+    counts = counts_of(twins([30], [between], [30], closer))
+    add_surplus(counts, PAIR, [LEFT, RIGHT])
+    assert bool(counts.estimated) is found
+
+
+@pytest.mark.parametrize(
     ("before", "behind"), [(60, 5), (5, 60)], ids=["ends in the copies", "begins in the copies"]
 )
 def test_transcripts_that_begin_or_end_in_the_copies_are_no_surplus(

@@ -21,7 +21,8 @@ A circle, or linear RNA?
 The larger of the two neighbouring junctions is what is expected, because transcripts may begin or
 end in the copies. Fragments of other circles are allowed for at each of the junctions. A surplus
 counts if it is `LEAST_SCORE` standard deviations above nothing, with the noise of counting and with
-`UNEVENNESS` of coverage along a transcript.
+`UNEVENNESS` of coverage along a transcript; `SUPPORTED_SCORE` are enough where reads show a base of
+the circle and not of linear RNA. Such reads alone are not, as a variant of the genome gives them.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ from ringmark.circles import (
 
 #: Standard deviations from which on a surplus of fragments is believed.
 LEAST_SCORE = 4.0
+#: The same where so many reads are closer to the circle than to linear RNA.
+SUPPORTED_SCORE, SUPPORTING_READS = 2.5, 5
 #: Standard deviation of the coverage of one junction relative to its neighbour's.
 UNEVENNESS = 0.25
 
@@ -228,11 +231,12 @@ def add_surplus(
             others[junction.chrom, junction.strand].append(junction)
     for pair in pairs:
         left, right = name_of(pair.left), name_of(pair.right)
-        surplus = _surplus(counts, pair, others[pair.left.chrom, pair.left.strand])
-        if surplus is None:
-            continue
-        closer = counts.closer.sum(axis=1)
+        closer = {name: int(counts.closer.loc[name].sum()) for name in (left, right)}
         name, side = (right, "start") if closer[right] > closer[left] else (left, "end")
+        least = SUPPORTED_SCORE if closer[name] >= SUPPORTING_READS else LEAST_SCORE
+        surplus, score = _surplus(counts, pair, others[pair.left.chrom, pair.left.strand])
+        if score < least:
+            continue
         counts.back_splice.loc[name] += surplus
         counts.shared.loc[name] += surplus
         linear = counts.linear(side)
@@ -240,12 +244,13 @@ def add_surplus(
         counts.estimated[name] = counts.estimated.get(name, 0) + int(surplus.sum())
 
 
-def _surplus(counts: StudyCounts, pair: Copies, others: Sequence[Junction]) -> Numbers | None:
+def _surplus(
+    counts: StudyCounts, pair: Copies, others: Sequence[Junction]
+) -> tuple[Numbers, float]:
     """Return the fragments beyond what linear RNA and other circles let expect, by library.
 
-    The other circles are of the same contig and strand.
-
-    ``None`` if they are not certain enough.
+    And by how many standard deviations they are more than none in the study. The other circles are
+    of the same contig and strand.
     """
     left, right = name_of(pair.left), name_of(pair.right)
     between = (counts.linear_end.loc[left] + counts.linear_start.loc[right]).to_numpy() / 2
@@ -259,9 +264,8 @@ def _surplus(counts: StudyCounts, pair: Copies, others: Sequence[Junction]) -> N
     expected, noise = max(sides, key=lambda side: side[0].sum())
     surplus = between - expected
     variance = between.sum() + noise.sum() + (UNEVENNESS * max(expected.sum(), 0)) ** 2
-    if surplus.sum() < LEAST_SCORE * np.sqrt(variance):
-        return None
-    return np.maximum(np.rint(surplus), 0).astype(np.int64)
+    score = float(surplus.sum() / np.sqrt(max(variance, 1)))
+    return np.maximum(np.rint(surplus), 0).astype(np.int64), score
 
 
 def _other_circles(
