@@ -285,7 +285,9 @@ class CircleSearch:
         open_cases = {name: suspect for name, suspect in self.suspects.items() if name not in taken}
         reads: dict[str, list[pysam.AlignedSegment]] = defaultdict(list)
         for read in _fetch(bam, open_cases):
-            reads[str(read.query_name)].append(read)
+            # a mate without bases says nothing for or against a circle
+            if read.query_sequence is not None:
+                reads[str(read.query_name)].append(read)
         found = {}
         for name, suspect in open_cases.items():
             best = self._best(suspect, reads[name], preferences)
