@@ -658,18 +658,9 @@ def linear_cost(
     return cost
 
 
-#: The reads that are not whole (`is_whole`), for htslib to leave out the others: a BAM opened with
-#: this format option takes no step of Python for most of its records.
-NOT_WHOLE = f"filter=ncigar != 1 || [NM] >= {MARGIN}"
-
-
-def is_whole(read: pysam.AlignedSegment) -> bool:
-    """Return whether a read is aligned in one piece with too few differences to be doubted.
-
-    What `linear_cost` says of such a read, for the millions of them at once.
-    """
-    cigar = read.cigartuples
-    return cigar is not None and len(cigar) == 1 and read.get_tag("NM") < MARGIN  # type: ignore[operator]
+#: Leaves out reads that are aligned in one piece with too few differences to be doubted: what
+#: `linear_cost` says of them, for the millions of them at once, and by htslib.
+DOUBTED_READS = f"filter=ncigar != 1 || [NM] >= {MARGIN}"
 
 
 def senses(read: pysam.AlignedSegment, strandedness: str) -> tuple[str, ...]:
@@ -734,7 +725,8 @@ def find_junctions(
     Parameters
     ----------
     bam
-        BAM that keeps the contract of `ringmark.alignments`.
+        BAM that keeps the contract of `ringmark.alignments`; of its reads `DOUBTED_READS` are
+        enough.
     genome, annotation
         The reference it was aligned to.
     strandedness
@@ -744,6 +736,6 @@ def find_junctions(
     """
     finder = JunctionFinder(genome, annotation, strandedness, limits)
     for read in bam.fetch(until_eof=True):
-        if not (is_whole(read) or read.flag & (SECONDARY | SUPPLEMENTARY)):
+        if not read.flag & (SECONDARY | SUPPLEMENTARY):
             finder.add(read)
     return finder.evidence
