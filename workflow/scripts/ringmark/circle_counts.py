@@ -1105,7 +1105,8 @@ def count_circles(
             numbers[chrom], counter.tally(own_preferences[chrom]), strict=True
         ):
             tallies[number] = tally
-    taken = {name for tally in tallies for name in tally.back_splice}
+    # whom the search refused once it would refuse again
+    taken = {name for tally in tallies for name in tally.back_splice} | (crossing & doubtful)
     for name, found in {**settled, **search.resolve(bam, taken, preferences)}.items():
         tallies[found.circle].back_splice.add(name)
         tallies[found.circle].positions.add(found.place)
