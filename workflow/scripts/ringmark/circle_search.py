@@ -282,7 +282,11 @@ class CircleSearch:
         preferences
             Of each circle, to decide between those that fit equally well (`preference`).
         """
-        open_cases = {name: suspect for name, suspect in self.suspects.items() if name not in taken}
+        open_cases = {
+            name: suspect
+            for name, suspect in self.suspects.items()
+            if name not in taken and self._unrivalled(suspect)
+        }
         reads: dict[str, list[pysam.AlignedSegment]] = defaultdict(list)
         for read in _fetch(bam, open_cases):
             # a mate without bases says nothing for or against a circle
@@ -295,6 +299,18 @@ class CircleSearch:
                 found[name] = best
         return found
 
+    def _unrivalled(self, suspect: _Suspect) -> list[int]:
+        """Return the circles that linear RNA does not rival for all reads that fit them."""
+        fits: dict[int, list[Fit]] = defaultdict(list)
+        for found in suspect.fits.values():
+            for number, fit in found.items():
+                fits[number].append(fit)
+        return [
+            number
+            for number, own in fits.items()
+            if not all(self.is_linear(number, fit.before, fit.after) for fit in own)
+        ]
+
     def _best(
         self,
         suspect: _Suspect,
@@ -302,15 +318,11 @@ class CircleSearch:
         preferences: Sequence[Preference],
     ) -> Found | None:
         """Return the circle that all reads of a fragment fit better than their alignments."""
-        numbers = {number: None for fits in suspect.fits.values() for number in fits}
         choices = []
-        for number in numbers:
+        for number in self._unrivalled(suspect):
             circular = self._circular_cost(number, suspect, reads)
             linear = sum(self._linear_cost(number, read) for read in reads)
-            if circular is None or linear < circular + MARGIN:
-                continue
-            fits = [found[number] for found in suspect.fits.values() if number in found]
-            if not all(self.is_linear(number, fit.before, fit.after) for fit in fits):
+            if circular is not None and linear >= circular + MARGIN:
                 choices.append((circular, preferences[number], number))
         if not choices:
             return None
