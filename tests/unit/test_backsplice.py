@@ -27,6 +27,7 @@ from toy_circles import (
 
 from ringmark.alignments import Mate, Placement
 from ringmark.backsplice import (
+    DOUBTED_READS,
     Evidence,
     Junction,
     Limits,
@@ -367,6 +368,24 @@ def test_every_base_of_an_unmapped_read_counts(world: World, tmp_path: Path) -> 
     first, second = record(world, tmp_path, [mapped, lost])
     assert (first.reference_start, second.reference_start) == (1000, 1000)
     assert [linear_cost(read, world.sites) for read in (first, second)] == [0, 87]
+
+
+def test_htslib_leaves_out_what_cannot_be_doubted(world: World, tmp_path: Path) -> None:
+    cigars = {
+        "exact": (((0, 100),), 0),
+        "two differences": (((0, 100),), 2),
+        "three differences": (((0, 100),), 3),
+        "clipped": (((4, 3), (0, 97)), 0),
+        "spliced": (((0, 50), (3, 600), (0, 50)), 0),
+    }
+    reads = {
+        name: [mate(random_bases(100, 4), (Placement("p", 1150, "-", cigar, 60, edits),))]
+        for name, (cigar, edits) in cigars.items()
+    }
+    bam = write_bam(tmp_path / "reads.bam", world, {**reads, "lost": [mate("ACGT", ())]})
+    with pysam.AlignmentFile(str(bam), format_options=[DOUBTED_READS]) as opened:
+        left = {read.query_name for read in opened.fetch(until_eof=True)}
+    assert left == {"three differences", "clipped", "spliced", "lost"}
 
 
 @pytest.mark.parametrize("library", ["reverse", "forward", "unstranded"])
