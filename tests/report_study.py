@@ -114,6 +114,7 @@ def quality(sheet: pd.DataFrame) -> pd.DataFrame:
             "drach_pvalue": 1e-6,
             "stop_codon_enrichment": 2.1,
             "replicate_jaccard": 0.6,
+            "closest_input": f"{row.sample}_input",
             "verdict": verdicts[place % 3],
             "reason": "DRACH motifs are twice as frequent at summits",
         }

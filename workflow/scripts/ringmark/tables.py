@@ -262,6 +262,7 @@ QUALITY = Table(
         "drach_pvalue": NUMBER,
         "stop_codon_enrichment": NUMBER,
         "replicate_jaccard": NUMBER,
+        "closest_input": STRING,
         "verdict": STRING,
         "reason": STRING,
     },
