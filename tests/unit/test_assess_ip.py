@@ -13,7 +13,7 @@ from ringmark.bins import BinLayout, Coverage
 from ringmark.intervals import Blocks
 from ringmark.pairing import InputMatch
 from ringmark.peaks import Peak, describe_peaks
-from ringmark.tables import PEAKS, QUALITY
+from ringmark.tables import PEAKS, QUALITY, SATURATION
 
 GENES, LENGTH, SITE, FRAGMENT = 40, 2000, 1200, 150
 
@@ -187,8 +187,9 @@ def test_study_without_peaks(study, tmp_path):
 
 
 def test_no_pair_gives_a_header(study, tmp_path):
-    assert run(study, tmp_path, []) == 0
+    assert run(study, tmp_path, [], "--saturation", str(tmp_path / "saturation.tsv")) == 0
     assert read(tmp_path).empty
+    assert SATURATION.read(tmp_path / "saturation.tsv").empty
 
 
 def test_same_bytes_each_time(study, tmp_path):
@@ -285,7 +286,7 @@ def assessed(samples, output, pairs):
     made = ["--peaks", output / "peaks.tsv", "--background", output / "background.tsv"]
     others = [f"--{name}={output / name}" for name in ("bed", "ip-counts", "input-counts")]
     assert call_peaks.main([str(item) for item in (*options, *made, *others)]) == 0
-    more = ["--output", output / "quality.tsv"]
+    more = ["--output", output / "quality.tsv", "--saturation", output / "saturation.tsv"]
     assert assess_ip.main([str(item) for item in (*options, *made, *more)]) == 0
     return read(output)
 
@@ -295,6 +296,9 @@ def test_ordinary_pairs_of_differing_samples_are_good(samples, tmp_path):
     assert (table["verdict"] == "good").all()
     assert (table["closest_input"] == table["input_library"]).all()
     assert not table["reason"].str.contains("sample|told").any()
+    depths = SATURATION.read(tmp_path / "saturation.tsv")
+    assert depths["condition"].tolist() == ["a"] * 4 + ["b"] * 4
+    assert depths["peaks"].iloc[3] == pytest.approx(50, abs=4)
 
 
 def test_swapped_failed_and_foreign_are_told_apart(samples, tmp_path):

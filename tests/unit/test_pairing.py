@@ -128,9 +128,9 @@ def test_parts_of_genes_are_apart():
     first, second = gene_parts(background, LAYOUT, 6)
     assert not (first & second).any()
     bins = np.arange(LAYOUT.bins)[: LAYOUT.bin_offsets[1]]
-    # of 57 bins from 3 on the first 26 and the last 25 are more than six apart
-    assert bins[first[: len(bins)]].tolist() == list(range(3, 29))
-    assert bins[second[: len(bins)]].tolist() == list(range(35, 60))
+    # 45 bins are left
+    assert bins[first[: len(bins)]].tolist() == list(range(3, 23))
+    assert bins[second[: len(bins)]].tolist() == list(range(29, 48))
 
 
 def profiles(ip, inputs, own):

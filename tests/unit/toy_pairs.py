@@ -7,10 +7,10 @@ from ringmark.bins import BinLayout, Coverage
 from ringmark.intervals import Blocks
 from ringmark.peaks import PairCoverage, Thresholds, prepare_condition
 
-GENES, LENGTH, FRAGMENT, SPACING = 150, 1500, 150, 2000
+GENES, LENGTH, FRAGMENT, SPACING = 100, 1200, 150, 2000
 #: Spliced place of the m6A site of every second gene, which is near its stop codon.
-SITE = 1000
-DEPTH = 60_000
+SITE = 800
+DEPTH = 40_000
 #: Standard deviation of what the antibody does to each RNA, of natural logs.
 AFFINITY = 0.3
 
@@ -29,7 +29,7 @@ def annotation():
 LAYOUT = BinLayout.of(annotation())
 
 
-def draw(weights, generator, depth=DEPTH, pulled=0.0):
+def draw(weights, generator, pulled=0.0, depth=DEPTH):
     """Draw a library: fragments of genes by weight, and a share of them at the sites."""
     at_sites = generator.binomial(depth, pulled)
     genes = generator.choice(GENES, depth, p=weights / weights.sum())
@@ -58,7 +58,7 @@ class ToyStudy:
         The same for the library ``outside_input``, of a sample that is no part of the study.
     """
 
-    def __init__(self, seed=1, conditions=(("a", 3),), difference=0.2, outside=0.7):
+    def __init__(self, seed=1, conditions=(("a", 3),), difference=0.2, outside=0.7, depth=DEPTH):
         self.generator = generator = np.random.default_rng(seed)
         self.base = np.exp(generator.normal(0, 0.5, GENES))
         self.affinity = np.exp(generator.normal(0, AFFINITY, GENES))
@@ -67,14 +67,14 @@ class ToyStudy:
             for number in range(1, samples + 1):
                 name = f"{condition}{number}"
                 weights = self.sample(difference)
-                self.libraries[f"{name}_input"] = draw(weights, generator)
-                self.libraries[f"{name}_ip"] = draw(weights * self.affinity, generator, pulled=0.3)
+                self.libraries[f"{name}_input"] = draw(weights, generator, 0.0, depth)
+                self.libraries[f"{name}_ip"] = draw(weights * self.affinity, generator, 0.3, depth)
                 self.pairs.append((f"{name}_ip", f"{name}_input", name, condition))
         self.libraries["failed_ip"] = draw(weights, generator)
         self.last = f"{name}_input"
         weights = self.sample(outside)
         self.libraries["outside_input"] = draw(weights, generator)
-        self.libraries["outside_ip"] = draw(weights * self.affinity, generator, pulled=0.3)
+        self.libraries["outside_ip"] = draw(weights * self.affinity, generator, 0.3)
 
     def sample(self, difference):
         return self.base * np.exp(self.generator.normal(0, difference, GENES))

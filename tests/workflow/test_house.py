@@ -26,7 +26,7 @@ FLOORS = (
         "multiple_testing",
     ),
     ("backsplice", "circles", "circle_search", "circle_counts"),
-    ("bins", "background", "summits", "peaks", "pairing", "simulate"),
+    ("bins", "background", "summits", "peaks", "pairing", "saturation", "simulate"),
     ("enrichment", "efficiency", "differential", "regulators"),
     ("figures", "report"),
 )

@@ -1,8 +1,8 @@
 """m6A peaks: immunoprecipitated over input, in transcript space, replicates as replicates.
 
 Needs the BAM files of all IP/input pairs; makes results/m6a/: one study-wide list of peaks, their
-fragments in every library, the background ratio of each pair and its quality with a verdict. A study
-without immunoprecipitated libraries makes none of it.
+fragments in every library, the background ratio of each pair, its quality with a verdict, and how
+many peaks less depth would show. A study without immunoprecipitated libraries makes none of it.
 """
 
 PEAK_FILES = [
@@ -13,6 +13,7 @@ PEAK_FILES = [
         "ip_counts.tsv",
         "input_counts.tsv",
         "quality.tsv",
+        "saturation.tsv",
     )
     if IPS
 ]
@@ -108,6 +109,7 @@ rule assess_ip:
         annotation="results/reference/transcripts.tsv",
     output:
         quality="results/m6a/quality.tsv",
+        saturation="results/m6a/saturation.tsv",
     log:
         "results/logs/m6a/assess_ip.log",
     benchmark:
@@ -132,5 +134,6 @@ rule assess_ip:
             --annotation {input.annotation:q} \
             {params.genome:q} \
             --output {output.quality:q} \
+            --saturation {output.saturation:q} \
             2>{log:q}
         """

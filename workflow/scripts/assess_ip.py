@@ -37,7 +37,12 @@ background ratio found in that direction (not judged below `JUDGED_FRAGMENTS` fr
 between two samples though no other input fits better. Else ``good``. The reason also says where it
 cannot be told whose input it is.
 
-The random places are drawn from a fixed seed.
+Saturation
+----------
+The peaks of each condition at parts of its fragments (``ringmark.saturation``), with the default
+thresholds, which own peaks are called with too.
+
+All that is random is drawn from fixed seeds.
 
 References
 ----------
@@ -85,8 +90,9 @@ from ringmark.peaks import (
     region_of,
     single_pair,
 )
+from ringmark.saturation import saturation
 from ringmark.sequence import drach_positions
-from ringmark.tables import PEAKS, QUALITY, read_background
+from ringmark.tables import PEAKS, QUALITY, SATURATION, read_background
 
 #: A DRACH motif belongs to a summit up to this distance, spliced nucleotides.
 DRACH_WINDOW = 15
@@ -161,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--peaks", type=Path, required=True, help="peaks of the study")
     command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
     command.add_argument("--output", type=Path, required=True, help="table of quality")
+    command.add_argument("--saturation", type=Path, help="table of peaks at less depth, if wanted")
     return command
 
 
@@ -459,14 +466,24 @@ def share(part: int, whole: int) -> float:
 
 def assess(
     pairs: Sequence[PairCoverage],
+    conditions: Sequence[Condition],
     peaks: Sequence[Peak],
     ratios: Mapping[str, float],
     layout: BinLayout,
     genome: Genome | None,
 ) -> pd.DataFrame:
-    """Return the table of quality, one row a pair."""
+    """Return the table of quality, one row a pair, in the order of the pairs.
+
+    Parameters
+    ----------
+    conditions
+        The same pairs by condition.
+    peaks
+        Of the study.
+    ratios
+        Log ratio of each pair on background, by IP library.
+    """
     thresholds = Thresholds()
-    conditions = conditions_of(pairs, layout, thresholds)
     alone = {
         pair.ip_library: single_pair(condition, index, layout, thresholds)
         for condition in conditions
@@ -492,8 +509,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     peaks = study_peaks(PEAKS.read(options.peaks), layout)
     with sequence_reader(options.genome) as genome:
         check_contigs({gene.chrom for gene in layout.genes}, genome)
-        table = assess(pairs, peaks, ratios, layout, genome)
+        conditions = conditions_of(pairs, layout, Thresholds())
+        table = assess(pairs, conditions, peaks, ratios, layout, genome)
     QUALITY.write(table, options.output)
+    if options.saturation:
+        rows = [row for item in conditions for row in saturation(item, layout, Thresholds())]
+        SATURATION.write(rows, options.saturation)
 
 
 if __name__ == "__main__":

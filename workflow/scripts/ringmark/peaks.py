@@ -357,6 +357,20 @@ def prepare_condition(
     return Condition(name, tuple(pairs), ip, inputs, background, tests)
 
 
+def recount_condition(
+    condition: Condition,
+    pairs: Sequence[PairCoverage],
+    layout: BinLayout,
+    thresholds: Thresholds,
+) -> Condition:
+    """Return a condition with other coverage of its pairs, tested on the background it has."""
+    ip = np.stack([pair.ip.bins(layout) for pair in pairs], axis=1)
+    inputs = np.stack([pair.input.bins(layout) for pair in pairs], axis=1)
+    background, shared = condition.background, group_by_input(pairs)
+    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, shared)
+    return Condition(condition.name, tuple(pairs), ip, inputs, background, tests)
+
+
 def single_pair(
     condition: Condition, index: int, layout: BinLayout, thresholds: Thresholds
 ) -> Condition:

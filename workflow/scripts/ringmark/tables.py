@@ -268,6 +268,19 @@ QUALITY = Table(
     },
 )
 
+#: Peaks of one condition at a part of its fragments, one row a condition and part.
+SATURATION = Table(
+    "saturation",
+    {
+        "condition": STRING,
+        "fraction": NUMBER,
+        "ip_fragments": INTEGER,
+        "input_fragments": INTEGER,
+        "peaks": INTEGER,
+        "recovered": NUMBER,
+    },
+)
+
 #: Natural logarithm of the IP-to-input ratio of background fragments, one row a pair.
 BACKGROUND = Table(
     "background ratios", {"ip_library": STRING, "input_library": STRING, "log_ratio": NUMBER}
