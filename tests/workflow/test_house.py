@@ -26,7 +26,7 @@ FLOORS = (
         "multiple_testing",
     ),
     ("backsplice", "circles", "circle_search", "circle_counts"),
-    ("bins", "background", "summits", "peaks", "pairing", "saturation", "simulate"),
+    ("bins", "background", "summits", "peaks", "pairing", "saturation", "profiles", "simulate"),
     ("enrichment", "efficiency", "differential", "regulators"),
     ("figures", "report"),
 )

@@ -281,6 +281,36 @@ SATURATION = Table(
     },
 )
 
+#: Summits along the transcript, one row a condition and part of a region.
+METAGENE = Table(
+    "metagene",
+    {
+        "condition": STRING,
+        "region": STRING,
+        "start": NUMBER,
+        "end": NUMBER,
+        "summits": INTEGER,
+        "uniform": NUMBER,
+    },
+)
+
+#: Letters around the methylated adenosine of the motifs at summits, one row a place.
+MOTIF = Table(
+    "motif",
+    {
+        "offset": INTEGER,
+        "A": INTEGER,
+        "C": INTEGER,
+        "G": INTEGER,
+        "U": INTEGER,
+        "information": NUMBER,
+        "all_A": INTEGER,
+        "all_C": INTEGER,
+        "all_G": INTEGER,
+        "all_U": INTEGER,
+    },
+)
+
 #: Natural logarithm of the IP-to-input ratio of background fragments, one row a pair.
 BACKGROUND = Table(
     "background ratios", {"ip_library": STRING, "input_library": STRING, "log_ratio": NUMBER}
