@@ -105,7 +105,7 @@ def test_good_pairs(study, tmp_path):
     assert table["reason"].str.contains("DRACH odds ratio").all()
     # the genes of these samples do not differ
     assert table["closest_input"].isna().all()
-    assert table["reason"].str.endswith("whose input it is cannot be told").all()
+    assert table["reason"].str.endswith("whether the input is its own cannot be told").all()
 
 
 def test_without_a_genome_all_but_the_motifs_is_told(study, tmp_path):
@@ -243,7 +243,7 @@ STRANGE = InputMatch(strange=True, scatter=np.log(2), usual=np.log(1.1))
     [
         (5, 50, 3, 0.5, False, OWN, "good", "5-fold"),
         (5, 50, 3, np.nan, False, OWN, "good", "odds ratio 3"),
-        (5, 50, 3, 0.5, False, InputMatch(), "good", "whose input it is cannot be told"),
+        (5, 50, 3, 0.5, False, InputMatch(), "good", "whether the input is its own cannot be told"),
         (2, 50, 3, 0.5, False, OWN, "weak", "2-fold"),
         (5, 4, 3, 0.5, False, OWN, "weak", "4 peaks"),
         (5, 0, np.nan, np.nan, False, OWN, "weak", "no peaks"),

@@ -348,7 +348,7 @@ def verdict(
     if best_jaccard < GOOD_JACCARD:
         weak.append(f"Jaccard index with replicates up to {best_jaccard:.2g}")
     known = turned or match.strange or match.closest
-    note = [] if known else ["whose input it is cannot be told"]
+    note = [] if known else ["whether the input is its own cannot be told"]
     if failed:
         return "failed", "; ".join(failed + note)
     if weak:

@@ -697,7 +697,7 @@ def motif_logo(table: pd.DataFrame) -> Figure | None:
     canvas = Canvas(figsize=(WIDTH, 3.6), layout="constrained")
     counts = {
         "at summits": table[list(LETTER_COLOURS)],
-        "all of the genes": table[[f"all_{letter}" for letter in LETTER_COLOURS]],
+        "of the same genes in all": table[[f"all_{letter}" for letter in LETTER_COLOURS]],
     }
     offsets = table["offset"].to_numpy(dtype=int)
     for axes, (where, own) in zip(canvas.subplots(2, sharex=True), counts.items(), strict=True):
@@ -764,7 +764,7 @@ def saturation(table: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None
             )
         )
     axes.set_xlim(0, 1.04)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * table["peaks"].max())
     axes.set_xticks(sorted(table["fraction"].unique()))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -88,7 +88,11 @@ def saturation(
         for share in SHARES
     }
     found = {
-        share: call_peaks([_with(condition, part, layout, thresholds)], layout, thresholds)
+        share: call_peaks(
+            [_with(condition, part, layout, thresholds) if share < 1 else condition],
+            layout,
+            thresholds,
+        )
         for share, part in parts.items()
     }
     ips = {pair.ip_library for pair in condition.pairs}
