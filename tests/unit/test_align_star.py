@@ -171,6 +171,21 @@ def test_a_mate_written_as_mapped_and_as_unmapped_counts_once(double: int) -> No
     assert [[read.flag for read in group] for group in groups] == [[99, 147, rest.flag]]
 
 
+@pytest.mark.parametrize(("mapped", "again", "left_out"), [(137, 133, 69), (73, 69, 133)])
+def test_a_mate_that_is_left_out_has_no_bases_and_no_place(
+    mapped: int, again: int, left_out: int
+) -> None:
+    """Once in millions of pairs one mate is written as mapped and as unmapped, the other not."""
+    double = record(again, 0, "")
+    double.cigarstring = None
+    (group,) = align_star.fragments([record(mapped, 100, "10M", NM=0, NH=1), double])
+    assert [read.flag for read in group] == [mapped]
+    written = list(align_star.repaired(group, "lib", HEADER, 1000))
+    flags = {read.flag: read for read in written}
+    assert set(flags) == {mapped, left_out}
+    assert flags[mapped].query_sequence is not None and flags[left_out].query_sequence is None
+
+
 def test_a_pair_of_which_one_mate_is_unmapped_stays_whole() -> None:
     pair = [record(73, 100, "10M"), record(133, 100, "")]
     groups = list(align_star.fragments(pair))

@@ -18,10 +18,17 @@ from toy_circles import (
     write_candidates,
 )
 
-from catalogue_circles import EVIDENCE, bed_line, filter_log, flanking_motif, linear_counts, main
+from catalogue_circles import (
+    EVIDENCE,
+    bed_line,
+    filter_log,
+    flanking_motif,
+    linear_counts,
+    main,
+)
 from ringmark.backsplice import Junction
 from ringmark.circle_counts import CIRCLE_COUNTS
-from ringmark.circles import LOW_CONFIDENCE, build_circle, circle_id
+from ringmark.circles import LOW_CONFIDENCE, build_circle, name_of
 from ringmark.sequence import reverse_complement
 from ringmark.tables import CIRCLES, FILTERS, read_matrix
 
@@ -44,15 +51,11 @@ def world(tmp_path: Path) -> World:
 def write_counts(path: Path, junctions: Sequence[Junction], counts: Sequence[Counts]) -> Path:
     path.parent.mkdir(exist_ok=True)
     rows = [
-        dict(zip(CIRCLE_COUNTS.columns, (name_of(junction), *row), strict=True))
+        dict(zip(CIRCLE_COUNTS.columns, (name_of(junction), *row[:6], 0, *row[6:]), strict=True))
         for junction, row in zip(junctions, counts, strict=True)
     ]
     CIRCLE_COUNTS.write(rows, path)
     return path
-
-
-def name_of(junction: Junction) -> str:
-    return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
 
 
 def write_filters(path: Path, numbers: Sequence[tuple[int, int]]) -> Path:
@@ -142,14 +145,8 @@ def test_table_and_matrices(world: World, tmp_path: Path) -> None:
 
 def test_linear_counts_are_rounded_half_up() -> None:
     ends = [(0, 0, 0), (0, 1, 1), (1, 2, 2), (2, 2, 2), (2, 5, 4), (7, 0, 4)]
-    table = pd.DataFrame(
-        {
-            "circle": [str(number) for number in range(len(ends))],
-            "linear_start": [start for start, _, _ in ends],
-            "linear_end": [end for _, end, _ in ends],
-        }
-    )
-    found = linear_counts({"library": table})
+    starts = pd.DataFrame({"library": [start for start, _, _ in ends]})
+    found = linear_counts(starts, pd.DataFrame({"library": [end for _, end, _ in ends]}))
     assert found["library"].tolist() == [mean for _, _, mean in ends]
 
 
@@ -201,12 +198,13 @@ def test_evidence_for_and_against_each_circle(world: World, tmp_path: Path) -> N
             "8",
             "4",
             "18",
+            "0",
             "1950-2500:6,2700-3300:8",
             "1950-3300:2",
             "2700-3300:2",
             "NA",
         ],
-        ["5", "0", "2", "2", "2", "2", "1950-2500:0", "NA", "NA", LOW_CONFIDENCE[3]],
+        ["5", "0", "2", "2", "2", "2", "0", "1950-2500:0", "NA", "NA", LOW_CONFIDENCE[3]],
     ]
     assert circles(tmp_path)["confidence"].tolist() == ["high", "low"]
 

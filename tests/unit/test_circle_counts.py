@@ -117,7 +117,13 @@ def test_cut_read_whose_clip_is_shorter_than_the_distance() -> None:
 
 def test_counts_row() -> None:
     found = Tally(
-        {"a", "b"}, {(3, True), (4, True)}, shared=1, anchored=2, linear_start=7, linear_end=8
+        {"a", "b"},
+        {(3, True), (4, True)},
+        shared=1,
+        anchored=2,
+        closer=3,
+        linear_start=7,
+        linear_end=8,
     )
     found.spliced[10, 20] = 2
     assert counts_row("c:0-1:+", found) == {
@@ -128,6 +134,7 @@ def test_counts_row() -> None:
         "distinct_positions": 2,
         "shared_fragments": 1,
         "anchored_fragments": 2,
+        "closer_reads": 3,
         "spliced_introns": "10-20:2",
         "retained_introns": "",
     }
@@ -380,25 +387,46 @@ def tandem_world(folder: Path, differences: int) -> World:
     return make_world(folder, {"p": bases}, [("G", "p", "+", [exons])])
 
 
-@pytest.mark.parametrize(("differences", "counted"), [(0, False), (2, False), (3, True), (5, True)])
-def test_tandem_duplication(tmp_path: Path, differences: int, counted: bool) -> None:
+@pytest.mark.parametrize(
+    ("differences", "counted", "closer"),
+    [(0, False, 0), (1, False, 1), (2, False, 1), (3, True, 0), (5, True, 0)],
+)
+def test_tandem_duplication(tmp_path: Path, differences: int, counted: bool, closer: int) -> None:
     """A back-splice of exon 2 reads like the linear splice to its copy."""
     world = tandem_world(tmp_path, differences)
     junction = Junction("p", 1800, 2000, "+", "GT/AG", 2)
     reads = {"f": single(world, "p", ((1800, 2000),), 150, 100, "+")}
     found = tally(world, tmp_path, reads, junction)
     assert bool(found.back_splice) is counted
+    assert found.closer == closer
 
 
-def test_the_aligners_own_linear_placement_competes(world: World, tmp_path: Path) -> None:
-    """A splice to an exon that nobody annotated, with the sequence of exon 2's start."""
+#: The circle of exons 2 and 3 with an end or a start in the exon that nobody annotated.
+NOVEL_ENDS = {
+    "right": replace(PLUS, end=2690, annotated=1),
+    "left": replace(PLUS, start=1810, annotated=1),
+}
+
+
+@pytest.mark.parametrize(
+    ("junction", "counted"),
+    [(PLUS, True), (NOVEL_ENDS["right"], False)],
+    ids=["annotated", "novel"],
+)
+def test_the_aligners_own_linear_placement_competes(
+    world: World, tmp_path: Path, junction: Junction, counted: bool
+) -> None:
+    """A splice to an exon that nobody annotated, with the sequence of exon 2's start.
+
+    Only a circle between annotated ends is the better explanation.
+    """
     bases = put(world.contigs["p"], 5000, world.contigs["p"][1800:1900])
     world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
-    spans = [(2650, 2700), (5000, 5050)]
+    spans = [(junction.end - 50, junction.end), (5000, 5050)]
     reads = {"f": [mate(world.bases("p", spans), placements_of("p", positions(spans), "-"))]}
-    found = tally(world, tmp_path, reads)
-    assert not found.back_splice
-    assert found.linear_end == 1
+    found = tally(world, tmp_path, reads, junction)
+    assert bool(found.back_splice) is counted
+    assert found.linear_end == (not counted)
 
 
 @pytest.mark.parametrize(("overhang", "counted"), [(8, True), (11, True), (12, False), (20, False)])
@@ -406,18 +434,20 @@ def test_the_aligners_own_linear_placement_competes(world: World, tmp_path: Path
 def test_a_few_bases_behind_an_intron_that_nobody_annotated_do_not_compete(
     world: World, tmp_path: Path, side: str, overhang: int, counted: bool
 ) -> None:
+    junction = NOVEL_ENDS[side]
+    start, end = junction.start, junction.end
     if side == "right":
-        sequence = world.bases("p", [(2600 + overhang, 2700), (1800, 1800 + overhang)])
+        sequence = world.bases("p", [(end - 100 + overhang, end), (start, start + overhang)])
         bases = put(world.contigs["p"], 5000, sequence[-overhang:])
-        cigar = ((0, 100 - overhang), (3, 2300), (0, overhang))
-        part = Placement("p", 2600 + overhang, "-", cigar, 60, 0)
+        cigar = ((0, 100 - overhang), (3, 5000 - end), (0, overhang))
+        part = Placement("p", end - 100 + overhang, "-", cigar, 60, 0)
     else:
-        sequence = world.bases("p", [(2700 - overhang, 2700), (1800, 1900 - overhang)])
+        sequence = world.bases("p", [(end - overhang, end), (start, start + 100 - overhang)])
         bases = put(world.contigs["p"], 300, sequence[:overhang])
-        cigar = ((0, overhang), (3, 1500 - overhang), (0, 100 - overhang))
+        cigar = ((0, overhang), (3, start - 300 - overhang), (0, 100 - overhang))
         part = Placement("p", 300, "-", cigar, 60, 0)
     world = make_world(tmp_path, {"p": bases}, [("G", "p", "+", [EXONS])])
-    found = tally(world, tmp_path, {"f": [mate(sequence, (part,))]})
+    found = tally(world, tmp_path, {"f": [mate(sequence, (part,))]}, junction)
     assert bool(found.back_splice) is counted
     assert (found.linear_start, found.linear_end) == (
         (0, 0) if counted else (side == "left", side == "right")

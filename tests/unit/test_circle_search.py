@@ -962,6 +962,12 @@ def test_mates_that_run_in_one_direction_are_no_fragment(tmp_path: Path, strande
     assert bool(found[1]) is (strandedness == "unstranded")
 
 
+def test_a_mate_without_bases_says_nothing(tmp_path: Path) -> None:
+    world = copy_world(tmp_path)
+    (crossing,) = single(world, "p", CIRCLE, 300, 100, "+", "forward")
+    assert search(world, tmp_path, {"f": [crossing, Mate("*", "*")]}, [PLUS], "forward")
+
+
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_the_direction_of_an_unmapped_mate_is_not_known(tmp_path: Path, strand: str) -> None:
     """Found by its place alone: exon 3, which it skips, is in every annotated path."""

@@ -25,7 +25,7 @@ FLOORS = (
         "betabinomial",
         "multiple_testing",
     ),
-    ("backsplice", "circles", "circle_search", "circle_counts"),
+    ("backsplice", "circles", "tandem_copies", "circle_search", "circle_counts"),
     ("bins", "background", "summits", "peaks", "pairing", "saturation", "profiles", "simulate"),
     ("enrichment", "efficiency", "differential", "regulators"),
     ("figures", "report"),

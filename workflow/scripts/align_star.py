@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 #: Flags of the records of a fragment that STAR already writes as the contract asks.
 _SIMPLE = ({99, 147}, {83, 163}, {0}, {16})
 
+#: A mate that STAR does not write at all, as it does, rarely, where it writes the other one twice.
+LEFT_OUT = Mate("*", "*")
+
 #: STAR's codes of intron motifs; annotated introns have 20 more, 0 is no signal.
 _MOTIF_STRANDS = {1: "+", 2: "-", 3: "+", 4: "-", 5: "+", 6: "-"}
 
@@ -142,9 +145,10 @@ def repaired(
         return
     import pysam
 
-    seconds = [read for read in records if read.is_read2]
-    firsts = [read for read in records if not read.is_read2]
-    mates = [mate_of(firsts), mate_of(seconds)] if seconds else [mate_of(firsts)]
+    parts = [[read for read in records if not read.is_read2]]
+    if records[0].is_paired:
+        parts.append([read for read in records if read.is_read2])
+    mates = [mate_of(part) if part else LEFT_OUT for part in parts]
     for line in sam_records(str(records[0].query_name), mates, library, maximum_distance):
         yield pysam.AlignedSegment.fromstring(line, header)
 

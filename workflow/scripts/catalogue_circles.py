@@ -1,13 +1,15 @@
 """Make the study's one list of circles, with counts, structure and sequence.
 
-Candidates with fewer than ``--min-reads`` back-splice fragments over all libraries are left out and
-counted in the filter log. Every other one is placed in the annotation by what its fragments show
-inside it (``ringmark.circles.build_circle``) and told with high or low confidence.
+What tandem copies of exons leave open is settled first, from the counts of all libraries
+(``ringmark.tandem_copies``). Candidates with fewer than ``--min-reads`` back-splice fragments over
+all libraries are left out and counted in the filter log. Every other one is placed in the
+annotation by what its fragments show inside it (``ringmark.circles.build_circle``) and told with
+high or low confidence.
 
 Written are the table of circles, back-splice and linear counts of every library (the linear count
 is the mean of both ends, rounded half up), the exons as BED12, the spliced sequences as FASTA, and
-a table of the evidence: how the junction was seen, how many fragments support the path through the
-circle, and why its confidence is low.
+a table of the evidence: how the junction was seen, how many fragments were estimated and not
+counted, how many support the path through the circle, and why its confidence is low.
 """
 
 from __future__ import annotations
@@ -23,20 +25,27 @@ import pysam
 
 from count_circles import junctions_of
 from ringmark.annotation import Annotation
-from ringmark.backsplice import JUNCTIONS, Junction, SpliceSites
+from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites
 from ringmark.circle_counts import CIRCLE_COUNTS, format_introns, parse_introns
 from ringmark.circles import (
     LOW_CONFIDENCE,
     Circle,
     Support,
     build_circle,
-    circle_id,
     low_confidence_reason,
+    name_of,
 )
 from ringmark.errors import program
 from ringmark.files import write_text
 from ringmark.sequence import reverse_complement
 from ringmark.tables import CIRCLES, FILTERS, INTEGER, STRING, Table, write_matrix
+from ringmark.tandem_copies import (
+    StudyCounts,
+    add_surplus,
+    circles_with_a_common_end,
+    find_copies,
+    share_ends,
+)
 
 #: What speaks for and against each circle. Introns are ``start-end:fragments``: those between the
 #: listed exons, others that fragments of the circle splice over, and those they read into.
@@ -50,6 +59,7 @@ EVIDENCE = Table(
         "distinct_positions": INTEGER,
         "shared_fragments": INTEGER,
         "anchored_fragments": INTEGER,
+        "estimated_fragments": INTEGER,
         "introns": STRING,
         "other_introns": STRING,
         "retained_introns": STRING,
@@ -88,9 +98,35 @@ def matrix(counts: Mapping[str, pd.DataFrame], value: str) -> pd.DataFrame:
     return pd.DataFrame({name: table.set_index("circle")[value] for name, table in counts.items()})
 
 
-def linear_counts(counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def study_counts(
+    counts: Mapping[str, pd.DataFrame],
+    junctions: Sequence[Junction],
+    annotation: Annotation,
+    genome: pysam.FastaFile,
+) -> StudyCounts:
+    """Return the counts of all libraries, with what tandem copies leave open settled."""
+    study = StudyCounts(
+        back_splice=matrix(counts, "back_splice"),
+        anchored=matrix(counts, "anchored_fragments"),
+        shared=matrix(counts, "shared_fragments"),
+        linear_start=matrix(counts, "linear_start"),
+        linear_end=matrix(counts, "linear_end"),
+        closer=matrix(counts, "closer_reads"),
+    )
+    share_ends(study, circles_with_a_common_end(junctions, annotation, genome))
+    known = set(study.back_splice.index)
+    copies = [
+        pair
+        for pair in find_copies(annotation, genome, Limits())
+        if known.issuperset(map(name_of, pair))
+    ]
+    add_surplus(study, copies, junctions)
+    return study
+
+
+def linear_counts(at_start: pd.DataFrame, at_end: pd.DataFrame) -> pd.DataFrame:
     """Return the linear fragments at a circle's ends: the mean of both, rounded half up."""
-    return (matrix(counts, "linear_start") + matrix(counts, "linear_end") + 1) // 2
+    return (at_start + at_end + 1) // 2
 
 
 def introns(counts: Mapping[str, pd.DataFrame], column: str) -> dict[str, Counter]:
@@ -146,6 +182,7 @@ def evidence_row(
         "distinct_positions": support.positions,
         "shared_fragments": support.shared,
         "anchored_fragments": support.anchored,
+        "estimated_fragments": support.estimated,
         "introns": format_introns(path) or None,
         "other_introns": format_introns(
             {intron: count for intron, count in spliced.items() if intron not in path}
@@ -228,21 +265,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     counts = {path.stem: CIRCLE_COUNTS.read(path) for path in arguments.counts}
     candidates = JUNCTIONS.read(arguments.candidates)
     junctions = junctions_of(candidates, sites)
-    reads = matrix(counts, "back_splice")
-    linear = linear_counts(counts)
+    with pysam.FastaFile(str(arguments.genome)) as genome:
+        study = study_counts(counts, junctions, annotation, genome)
+    reads, linear = study.back_splice, linear_counts(study.linear_start, study.linear_end)
     support = pd.DataFrame(
         {
             "reads": reads.sum(axis=1),
             "positions": matrix(counts, "distinct_positions").sum(axis=1),
-            "shared": matrix(counts, "shared_fragments").sum(axis=1),
-            "anchored": matrix(counts, "anchored_fragments").sum(axis=1),
+            "shared": study.shared.sum(axis=1),
+            "anchored": study.anchored.sum(axis=1),
+            "estimated": pd.Series(study.estimated, dtype=float).reindex(reads.index).fillna(0),
         }
     ).astype(int)
     spliced, retained = introns(counts, "spliced_introns"), introns(counts, "retained_introns")
     circles, rows, evidence, reasons = [], [], [], []
     with pysam.FastaFile(str(arguments.genome)) as genome:
         for place, junction in enumerate(junctions):
-            name = circle_id(junction.chrom, junction.start, junction.end, junction.strand)
+            name = name_of(junction)
             shown = Support(*support.loc[name].tolist())
             if shown.reads < arguments.min_reads:
                 continue

@@ -18,7 +18,14 @@ import pysam
 
 from ringmark.alignments import library_strandedness
 from ringmark.annotation import Annotation
-from ringmark.backsplice import JUNCTIONS, READ_FILTERS, Evidence, Limits, find_junctions
+from ringmark.backsplice import (
+    DOUBTED_READS,
+    JUNCTIONS,
+    READ_FILTERS,
+    Evidence,
+    Limits,
+    find_junctions,
+)
 from ringmark.errors import program
 from ringmark.tables import FILTERS
 
@@ -53,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Find the junctions of one library."""
     arguments = parser().parse_args(argv)
     with (
-        pysam.AlignmentFile(str(arguments.bam)) as bam,
+        pysam.AlignmentFile(str(arguments.bam), format_options=[DOUBTED_READS]) as bam,
         pysam.FastaFile(str(arguments.genome)) as genome,
     ):
         evidence = find_junctions(

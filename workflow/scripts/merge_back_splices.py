@@ -2,8 +2,9 @@
 
 A junction is the same in two libraries if ends and strand agree. The fragments are summed. Where an
 end of a junction can be taken for another splice site of the gene (exons duplicated in tandem), the
-circles with that one are candidates too: an aligner has put the reads at one of them. Which
-candidates become circles is decided after they have been counted in every library.
+circles with that one are candidates too: an aligner has put the reads at one of them. So are the
+circles of single copies, whose reads no aligner tells from linear RNA. Which candidates become
+circles is decided after they have been counted in every library (``ringmark.tandem_copies``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ringmark.annotation import Annotation
 from ringmark.backsplice import JUNCTIONS, Limits, SpliceSites
 from ringmark.circles import alternatives
 from ringmark.errors import program
+from ringmark.tandem_copies import find_copies
 
 PLACE = ["chrom", "start", "end", "strand"]
 
@@ -51,16 +53,17 @@ def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def with_alternatives(
     candidates: pd.DataFrame, annotation: Annotation, genome: pysam.FastaFile, limits: Limits
 ) -> pd.DataFrame:
-    """Add the circles that candidates can be taken for, without evidence of their own."""
+    """Add the circles that candidates, or linear RNA, can be taken for, without evidence."""
     known = set(candidates[PLACE].itertuples(index=False, name=None))
-    added: dict[tuple[str, int, int, str], str] = {}
+    others = [one for pair in find_copies(annotation, genome, limits) for one in pair]
     for junction in junctions_of(candidates, SpliceSites.of(annotation)):
-        if junction.annotated < 2:
-            continue
-        for other in alternatives(junction, annotation, genome):
-            place = (other.chrom, other.start, other.end, other.strand)
-            if place not in known and limits.allow(other.end - other.start):
-                added[place] = other.motif
+        if junction.annotated == 2:
+            others += alternatives(junction, annotation, genome)
+    added: dict[tuple[str, int, int, str], str] = {}
+    for other in others:
+        place = (other.chrom, other.start, other.end, other.strand)
+        if place not in known and limits.allow(other.end - other.start):
+            added[place] = other.motif
     rows = [
         dict(zip(PLACE, place, strict=True))
         | {"splice_motif": motif, "split_reads": 0, "realigned_reads": 0}

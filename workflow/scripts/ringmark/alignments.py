@@ -56,7 +56,7 @@ MAXIMUM_INTRON = 200_000
 MATCH, INSERTION, DELETION, SKIP, SOFT_CLIP, HARD_CLIP, PADDING, EQUAL, DIFFERENT = range(9)
 
 # Bits of a record's flag.
-UNMAPPED, SECONDARY, SUPPLEMENTARY = 0x4, 0x100, 0x800
+UNMAPPED, REVERSE, SECOND_MATE, SECONDARY, SUPPLEMENTARY = 0x4, 0x10, 0x80, 0x100, 0x800
 
 _OPERATIONS = "MIDNSHP=X"
 _CIGAR_ITEM = re.compile(r"(\d+)([MIDNSHP=X])")
@@ -268,7 +268,8 @@ def fragment_strand(read: pysam.AlignedSegment, strandedness: str) -> str:
         raise ValueError(f"strandedness {strandedness!r} is none of {', '.join(STRANDEDNESSES)}")
     if strandedness == "unstranded":
         return "."
-    backwards = read.is_reverse ^ read.is_read2 ^ (strandedness == "reverse")
+    flag = read.flag
+    backwards = bool(flag & REVERSE) ^ bool(flag & SECOND_MATE) ^ (strandedness == "reverse")
     return "-" if backwards else "+"
 
 

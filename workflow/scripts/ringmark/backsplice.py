@@ -27,7 +27,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import add, ne
+from typing import Any, NamedTuple
 
 import pysam
 
@@ -74,10 +76,14 @@ PLACEMENT_RANGE = 12
 LONGEST_REPEAT = 100
 #: Differences by which a circle must explain a read better than any linear alternative.
 MARGIN = 3
-#: What an intron that nobody annotated counts beside differences.
-NOVEL_INTRON_COST = 2
+#: What an intron that nobody annotated counts beside differences: a read that leaves the gene for a
+#: copy of one of its exons (a paralogue, a retro-copy) has no other cost, and the ends of a circle
+#: are the better explanation if they are annotated.
+NOVEL_INTRON_COST = MARGIN
 #: Gaps in an alignment from this length on are introns.
 SHORTEST_INTRON = 20
+#: Tag of the differences of an alignment; pysam finds it in half the time by bytes.
+EDIT_DISTANCE: Any = b"NM"
 #: Distance from a branch point to the 3' splice site, in nucleotides (Zhang 2013, Mol Cell 51:792).
 BRANCH_POINT_RANGE = (10, 60)
 
@@ -184,11 +190,20 @@ class SpliceSites:
         """Return the annotated ends of a junction; of a lariat its 5' splice site is one."""
         return 1 if motif == "lariat" else self.annotated(chrom, start, end, strand)
 
+    @cached_property
+    def intron_spans(self) -> Mapping[str, set[tuple[int, int]]]:
+        """Contig to the starts and ends of its annotated introns, whatever their strand."""
+        spans: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        for (chrom, strand), introns in self.introns.items():
+            for five, threes in introns.items():
+                spans[chrom].update(
+                    (five, three) if strand == "+" else (three, five) for three in threes
+                )
+        return dict(spans)
+
     def is_intron(self, chrom: str, start: int, end: int) -> bool:
         """Return whether an interval is an annotated intron of either strand."""
-        return end in self.introns.get((chrom, "+"), {}).get(start, ()) or start in (
-            self.introns.get((chrom, "-"), {}).get(end, ())
-        )
+        return (start, end) in self.intron_spans.get(chrom, ())
 
     def is_lariat(self, chrom: str, start: int, end: int, strand: str) -> bool:
         """Return whether an interval runs from a 5' splice site to a possible branch point."""
@@ -228,8 +243,7 @@ def annotated_junction(gene: Gene, start: int, end: int, genome: pysam.FastaFile
     return Junction(gene.chrom, start, end, gene.strand, name, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """One aligned part of a split read, along the genome's forward strand."""
 
     query_start: int
@@ -276,7 +290,7 @@ def place_junction(
     that the result does not depend on where in a repeat the aligner broke the read; and every
     position within `PLACEMENT_RANGE` that has one mismatch more, if an end there is annotated.
     """
-    placer = _Placer(sequence, left[1] - left[0], right[1] - right[0], chrom, genome)
+    placer = _Placer.of(sequence, left[1] - left[0], right[1] - right[0], chrom, genome)
     low = max(min(left[0], right[0]) - PLACEMENT_RANGE, 1)
     high = min(max(left[0], right[0]) + PLACEMENT_RANGE, len(sequence) - 1)
     if high < low:
@@ -296,59 +310,82 @@ def place_junction(
         start, end = cut + placer.start_offset, cut + placer.end_offset
         if wrong > best + 1 or start < 0:
             continue
-        before, after = placer.bases(start - 2, start), placer.bases(end, end + 2)
-        junction = _read_signal(chrom, start, end, before, after, sites, strand)
+        signal = _read_signal(chrom, start, end, *placer.flanks(cut), sites, strand)
         # only for what somebody annotated: chance has a signal in reach too often
-        if wrong > best and not junction.annotated:
+        if wrong > best and not signal.annotated:
             continue
-        choices.append((_rank(junction), wrong, start, junction))
-    return min(choices, key=lambda choice: choice[:3])[3] if choices else None
+        choices.append((_rank(signal), wrong, start, end, signal))
+    if not choices:
+        return None
+    *_, start, end, signal = min(choices)
+    return Junction(chrom, start, end, *signal)
 
 
-@dataclass(frozen=True, slots=True)
-class _Placer:
+#: Bases next to a junction that make its splice signal.
+SIGNAL = 2
+
+
+class _Placer(NamedTuple):
     """Compares a read with the genome on both sides of a junction at any position of the read.
 
     Attributes
     ----------
     end_offset, start_offset
         Position on the genome less position in the read, left and right of the junction.
+    as_end, as_start
+        The genome where the read would lie by either, and `SIGNAL` bases beyond both of its ends.
     """
 
     sequence: str
     end_offset: int
     start_offset: int
-    chrom: str
-    genome: pysam.FastaFile
+    as_end: str
+    as_start: str
 
-    def bases(self, start: int, end: int) -> str:
-        """Return the genome in an interval, with N beyond the contig's ends."""
-        inside = self.genome.fetch(self.chrom, max(start, 0), max(end, 0)).upper()
-        before = "N" * (min(end, 0) - min(start, 0))
-        return before + str(inside) + "N" * (end - start - len(before) - len(inside))
+    @classmethod
+    def of(
+        cls, sequence: str, end_offset: int, start_offset: int, chrom: str, genome: pysam.FastaFile
+    ) -> _Placer:
+        """Read the genome, once for all comparisons of a read."""
+        as_end, as_start = (
+            _padded_bases(genome, chrom, offset - SIGNAL, offset + len(sequence) + SIGNAL)
+            for offset in (end_offset, start_offset)
+        )
+        return cls(sequence, end_offset, start_offset, as_end, as_start)
+
+    def sides(self, low: int, high: int) -> tuple[str, str]:
+        """Return the genome in place of the bases ``[low, high)`` of the read, left and right."""
+        own = slice(low + SIGNAL, high + SIGNAL)
+        return self.as_end[own], self.as_start[own]
+
+    def flanks(self, cut: int) -> tuple[str, str]:
+        """Return the bases that flank the circle with a junction at ``cut``: before and after."""
+        return self.as_start[cut : cut + SIGNAL], self.as_end[cut + SIGNAL : cut + 2 * SIGNAL]
 
     def mismatches(self, low: int, high: int) -> list[int]:
         """Return the mismatches of the read in ``[low, high)`` for a junction at low ... high."""
         window = self.sequence[low:high]
-        as_end = self.bases(low + self.end_offset, high + self.end_offset)
-        as_start = self.bases(low + self.start_offset, high + self.start_offset)
+        as_end, as_start = self.sides(low, high)
         wrong_left = itertools.accumulate(map(ne, window, as_end), initial=0)
         wrong_right = list(itertools.accumulate(map(ne, window[::-1], as_start[::-1]), initial=0))
         return list(map(add, wrong_left, wrong_right[::-1]))
 
     def repeat_start(self, cut: int) -> int:
         """Return the leftmost junction that gives the same sequence as the one at ``cut``."""
-        size = min(LONGEST_REPEAT, cut)
-        as_end = self.bases(cut + self.end_offset - size, cut + self.end_offset)
-        as_start = self.bases(cut + self.start_offset - size, cut + self.start_offset)
+        as_end, as_start = self.sides(cut - min(LONGEST_REPEAT, cut), cut)
         return cut - _common_prefix(as_end[::-1], as_start[::-1])
 
     def repeat_end(self, cut: int) -> int:
         """Return the rightmost junction that gives the same sequence as the one at ``cut``."""
         size = min(LONGEST_REPEAT, len(self.sequence) - cut)
-        as_end = self.bases(cut + self.end_offset, cut + self.end_offset + size)
-        as_start = self.bases(cut + self.start_offset, cut + self.start_offset + size)
-        return cut + _common_prefix(as_end, as_start)
+        return cut + _common_prefix(*self.sides(cut, cut + size))
+
+
+def _padded_bases(genome: pysam.FastaFile, chrom: str, start: int, end: int) -> str:
+    """Return the genome in an interval, with N beyond the contig's ends."""
+    inside = genome.fetch(chrom, max(start, 0), max(end, 0)).upper()
+    before = "N" * (min(end, 0) - min(start, 0))
+    return before + str(inside) + "N" * (end - start - len(before) - len(inside))
 
 
 def _common_prefix(one: str, other: str) -> int:
@@ -356,31 +393,39 @@ def _common_prefix(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), len(one))
 
 
-def _rank(junction: Junction) -> int:
+class _Signal(NamedTuple):
+    """What tells a junction from others at places that explain a read as well (`Junction`)."""
+
+    strand: str
+    motif: str
+    annotated: int
+
+
+def _rank(signal: _Signal) -> int:
     """Order of preference among equally good positions; lower is better."""
-    if junction.annotated == 2:
+    if signal.annotated == 2:
         return 0
-    if junction.motif == "GT/AG":
-        return 2 - junction.annotated
-    return {"lariat": 3, "GC/AG": 4, "AT/AC": 4}.get(junction.motif, 5)
+    if signal.motif == "GT/AG":
+        return 2 - signal.annotated
+    return {"lariat": 3, "GC/AG": 4, "AT/AC": 4}.get(signal.motif, 5)
 
 
 def _read_signal(
     chrom: str, start: int, end: int, before: str, after: str, sites: SpliceSites, strand: str
-) -> Junction:
-    """Return the junction at a position with strand, motif and annotation."""
+) -> _Signal:
+    """Return strand, motif and annotation of the junction at a position."""
     signal_strand, motif = splice_motif(before, after)
     strands = ("+", "-") if strand == "." else (strand,)
     annotated = {side: sites.annotated(chrom, start, end, side) for side in strands}
     side = max(strands, key=lambda item: (annotated[item], item == signal_strand))
     if annotated[side] == 2:
-        return Junction(chrom, start, end, side, motif if side == signal_strand else "none", 2)
+        return _Signal(side, motif if side == signal_strand else "none", 2)
     if signal_strand != "." and signal_strand in strands:
-        return Junction(chrom, start, end, signal_strand, motif, annotated[signal_strand])
+        return _Signal(signal_strand, motif, annotated[signal_strand])
     for side in strands:
         if sites.is_lariat(chrom, start, end, side):
-            return Junction(chrom, start, end, side, "lariat", 1)
-    return Junction(chrom, start, end, strand, "none", 0)
+            return _Signal(side, "lariat", 1)
+    return _Signal(strand, "none", 0)
 
 
 def split_parts(read: pysam.AlignedSegment) -> list[_Part]:
@@ -495,17 +540,16 @@ class JunctionFinder:
         Where the parts of a split read show no junction, its bases may.
         """
         is_split = read.has_tag("SA")
-        if not is_split and linear_cost(read, self.sites) < MARGIN:
-            return
-        if read.query_sequence is None:
+        cost = linear_cost(read, self.sites)
+        if (cost < MARGIN and not is_split) or read.query_sequence is None:
             return
         name = str(read.query_name)
         found = list(self._split_junctions(read)) if is_split else []
         self.evidence.kept += len(found)
         for junction in found:
             self.evidence.split[junction].add(name)
-        if not found:
-            for junction in self._realigned_junctions(read):
+        if not found and cost >= MARGIN:
+            for junction in self._realigned_junctions(read, cost):
                 self.evidence.realigned[junction].add(name)
 
     def _split_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
@@ -554,14 +598,11 @@ class JunctionFinder:
             return "short anchor at a site not annotated", None
         return "", junction
 
-    def _realigned_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
+    def _realigned_junctions(self, read: pysam.AlignedSegment, cost: int) -> Iterator[Junction]:
         """Yield the junction of a pair of exon ends that explains a read by `MARGIN` better.
 
         A read that fits several pairs equally well says nothing about which.
         """
-        cost = linear_cost(read, self.sites)
-        if cost < MARGIN:
-            return
         found = {
             (pair.gene.gene_id, pair.start, pair.end): pair
             for sequence in senses(read, self.strandedness)
@@ -586,41 +627,40 @@ class JunctionFinder:
         return not mate_inside(read, pair.start, pair.end, self.limits.mate_tolerance)
 
 
-def linear_cost(read: pysam.AlignedSegment, sites: SpliceSites) -> int:
+def linear_cost(
+    read: pysam.AlignedSegment, sites: SpliceSites, novel_intron: int = NOVEL_INTRON_COST
+) -> int:
     """Return how badly the aligner explained a read: its differences and more.
 
-    Clipped bases count one each, an intron that nobody annotated `NOVEL_INTRON_COST`; of a read
+    Clipped bases count one each, an intron that nobody annotated ``novel_intron``; of a read
     without a place every base counts.
     """
     cigar = read.cigartuples
     if cigar is None:
         return read.query_length
-    cost: int = read.get_tag("NM")  # type: ignore[assignment]
+    cost: int = read.get_tag(EDIT_DISTANCE)  # type: ignore[assignment]
     if len(cigar) == 1:
         return cost
     place = read.reference_start
-    chrom = str(read.reference_name)
+    introns = sites.intron_spans.get(str(read.reference_name), ())
+    # the commonest operations first: most of these reads are spliced over an annotated intron
     for operation, length in cigar:
-        if operation == SOFT_CLIP:
+        if operation == MATCH:
+            place += length
+        elif operation == SKIP:
+            if length >= SHORTEST_INTRON and (place, place + length) not in introns:
+                cost += novel_intron
+            place += length
+        elif operation == SOFT_CLIP:
             cost += length
-        elif (
-            operation == SKIP
-            and length >= SHORTEST_INTRON
-            and not sites.is_intron(chrom, place, place + length)
-        ):
-            cost += NOVEL_INTRON_COST
-        if operation in (MATCH, EQUAL, DIFFERENT, DELETION, SKIP):
+        elif operation in (DELETION, EQUAL, DIFFERENT):
             place += length
     return cost
 
 
-def is_whole(read: pysam.AlignedSegment) -> bool:
-    """Return whether a read is aligned in one piece with too few differences to be doubted.
-
-    What `linear_cost` says of such a read, for the millions of them at once.
-    """
-    cigar = read.cigartuples
-    return cigar is not None and len(cigar) == 1 and read.get_tag("NM") < MARGIN  # type: ignore[operator]
+#: Leaves out reads that are aligned in one piece with too few differences to be doubted: what
+#: `linear_cost` says of them, for the millions of them at once, and by htslib.
+DOUBTED_READS = f"filter=ncigar != 1 || [NM] >= {MARGIN}"
 
 
 def senses(read: pysam.AlignedSegment, strandedness: str) -> tuple[str, ...]:
@@ -685,7 +725,8 @@ def find_junctions(
     Parameters
     ----------
     bam
-        BAM that keeps the contract of `ringmark.alignments`.
+        BAM that keeps the contract of `ringmark.alignments`; of its reads `DOUBTED_READS` are
+        enough.
     genome, annotation
         The reference it was aligned to.
     strandedness
@@ -695,6 +736,6 @@ def find_junctions(
     """
     finder = JunctionFinder(genome, annotation, strandedness, limits)
     for read in bam.fetch(until_eof=True):
-        if not (is_whole(read) or read.flag & (SECONDARY | SUPPLEMENTARY)):
+        if not read.flag & (SECONDARY | SUPPLEMENTARY):
             finder.add(read)
     return finder.evidence

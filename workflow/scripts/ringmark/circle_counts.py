@@ -39,6 +39,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -48,9 +49,8 @@ import pysam
 from ringmark.alignments import (
     SECONDARY,
     SUPPLEMENTARY,
-    UNMAPPED,
-    aligned_blocks,
     aligned_introns,
+    blocks_and_introns,
     fragment_strand,
 )
 from ringmark.annotation import Annotation, Gene
@@ -62,7 +62,7 @@ from ringmark.backsplice import (
     Run,
     SpliceSites,
     aligned_runs,
-    is_whole,
+    linear_cost,
     mate_inside,
     mate_points_back,
 )
@@ -85,6 +85,7 @@ CIRCLE_COUNTS = Table(
         "distinct_positions": INTEGER,
         "shared_fragments": INTEGER,
         "anchored_fragments": INTEGER,
+        "closer_reads": INTEGER,
         "spliced_introns": STRING,
         "retained_introns": STRING,
     },
@@ -101,6 +102,9 @@ CERTAIN_ANCHOR = 8
 MATE_DISTANCE = 10
 #: Intron bases a read must cover before the intron counts as retained.
 RETAINED_BASES = 10
+
+#: Contests that a counter remembers: reads come in the order of their places, and many agree.
+REMEMBERED_CONTESTS = 2_000
 
 #: Why reads whose bases beyond an end go on round a circle do not cross it, in the order tested.
 READ_FILTERS = (
@@ -157,6 +161,11 @@ class Boundary:
     inner: str
     ways: tuple[Way, ...]
 
+    @property
+    def key(self) -> _Key:
+        """Position and side."""
+        return self.position, self.side
+
 
 @dataclass
 class Tally:
@@ -172,6 +181,8 @@ class Tally:
         Fragments that fit another circle as well.
     anchored
         Fragments of which a read has `CERTAIN_ANCHOR` bases on both sides of the junction.
+    closer
+        Reads that fit the circle better than linear RNA, but not by the margin.
     linear_start, linear_end
         Fragments that run linearly over the circle's start and end.
     spliced, retained
@@ -182,6 +193,7 @@ class Tally:
     positions: set[tuple[int, bool]] = field(default_factory=set)
     shared: int = 0
     anchored: int = 0
+    closer: int = 0
     linear_start: int = 0
     linear_end: int = 0
     spliced: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -350,7 +362,20 @@ def _is_of(way: Way, strand: str) -> bool:
     return way.strand == strand or "." in (way.strand, strand)
 
 
-def compete(ways: Iterable[Way], tail: str, strand: str) -> Contest:
+def _agreeing_way(ways: Sequence[Way], head: str, strand: str) -> Way | None:
+    """Return the first linear way that agrees with all bases compared, as most reads have one."""
+    for way in ways:
+        if way.circle >= 0:
+            return None
+        agrees = way.bases.startswith(head) or (
+            len(way.bases) >= CERTAIN_ANCHOR and head.startswith(way.bases)
+        )
+        if agrees and _is_of(way, strand):
+            return way
+    return None
+
+
+def compete(ways: Sequence[Way], tail: str, strand: str) -> Contest:
     """Compare a tail with the ways beyond a boundary, linear ones first.
 
     Parameters
@@ -366,6 +391,9 @@ def compete(ways: Iterable[Way], tail: str, strand: str) -> Contest:
     transcript that is cut short, is left out: so few fit by chance.
     """
     head = tail[:COMPARED_BASES]
+    agreeing = _agreeing_way(ways, head, strand)
+    if agreeing is not None:
+        return Contest(0, len(head) + MARGIN, agreeing.ends, (), is_linear=True)
     least = min(len(head), CERTAIN_ANCHOR)
     linear = circular = len(head) + MARGIN
     passed: tuple[_Key, ...] = ()
@@ -385,8 +413,6 @@ def compete(ways: Iterable[Way], tail: str, strand: str) -> Contest:
             if wrong == linear:
                 passed += tuple(key for key in way.ends if key not in passed)
                 is_linear |= explains
-            if wrong == 0:
-                break
         elif explains:
             if wrong < circular:
                 circular, rounds = wrong, []
@@ -499,8 +525,10 @@ class _ContigCounter:
         self.beyond = genome.get_reference_length(self.chrom) + PLACEMENT_RANGE
         #: Records that end before this place touch no boundary.
         self.next = 0
-        self.by_key = {(boundary.position, boundary.side): boundary for boundary in boundaries}
+        self.by_key = {boundary.key: boundary for boundary in boundaries}
         self.ways_of: dict[tuple[_Key, int], tuple[Way, ...]] = {}
+        self.contest = lru_cache(maxsize=REMEMBERED_CONTESTS)(self._compete)
+        self.linear_margin = lru_cache(maxsize=REMEMBERED_CONTESTS)(self._linear_margin)
         self.strandedness = strandedness
         self.limits = limits
         self.crossings: dict[str, dict[int, _Crossing]] = defaultdict(dict)
@@ -511,9 +539,19 @@ class _ContigCounter:
         #: Filter to the number of reads (or fragments) that it removed.
         self.removed: Counter[str] = Counter()
         self.crossing_reads = 0
+        #: Circles whose junctions read like those of others.
+        self.alike: frozenset[int] = frozenset()
+        #: Circle to the reads that fit it better than linear RNA, but not by the margin.
+        self.closer: Counter[int] = Counter()
 
-    def look(self, read: pysam.AlignedSegment) -> bool:
-        """Judge a record at every boundary that it touches; return whether it crosses a circle."""
+    def look(self, read: pysam.AlignedSegment, end: int) -> bool:
+        """Judge a record at every boundary that it touches; return whether it crosses a circle.
+
+        Parameters
+        ----------
+        end
+            Where its alignment ends on the genome.
+        """
         places, start = self.places, read.reference_start
         # records come in the order of their places
         first = self.first
@@ -524,7 +562,7 @@ class _ContigCounter:
             self.next = self.beyond
             return False
         self.next = places[first] - PLACEMENT_RANGE
-        last = int(read.reference_end or 0) + PLACEMENT_RANGE
+        last = end + PLACEMENT_RANGE
         crossings = self.crossing_reads
         if places[first] <= last and read.query_sequence is not None:
             self._look(read, first, last)
@@ -556,12 +594,18 @@ class _ContigCounter:
         """Let the ways beyond a boundary compete for a read."""
         boundary = touch.boundary
         anchor = self.limits.min_anchor
-        contest = compete(boundary.ways, touch.tail, strand)
-        name = str(read.query_name)
-        for circle in contest.rounds:
-            self.explained.add(_number_of(name, read.is_read2, circle))
+        head = touch.tail[:COMPARED_BASES]
         certain = len(touch.tail) >= max(CERTAIN_ANCHOR, anchor)
+        agreeing = _agreeing_way(boundary.ways, head, strand)
+        if agreeing is not None:
+            # the most reads by far, and no circle wins them
+            if agreeing.ends and (certain or self._is_clearly_linear(read, touch, strand)):
+                self._note_linear(read, agreeing.ends, strand)
+            return
+        contest = self.contest(boundary.key, head, strand)
         if contest.rounds:
+            name, is_second = str(read.query_name), read.is_read2
+            self.explained.update(_number_of(name, is_second, item) for item in contest.rounds)
             reason = self._go_round(read, touch, contest, strand)
             if not reason:
                 self.crossing_reads += 1
@@ -570,7 +614,7 @@ class _ContigCounter:
                 self.removed[reason] += 1
             if reason in READ_FILTERS[2:]:
                 return
-        if not certain and not self._is_clearly_linear(read, touch, contest, strand):
+        if not certain and not self._is_clearly_linear(read, touch, strand):
             return
         if contest.is_linear:
             keys = contest.passed
@@ -578,29 +622,37 @@ class _ContigCounter:
             keys = boundary.ways[0].ends
         else:
             return
-        for key in keys:
-            self.linear[key, strand].append(_number_of(name))
+        self._note_linear(read, keys, strand)
 
-    def _is_clearly_linear(
-        self, read: pysam.AlignedSegment, touch: _Touch, contest: Contest, strand: str
-    ) -> bool:
+    def _note_linear(self, read: pysam.AlignedSegment, keys: Iterable[_Key], strand: str) -> None:
+        """Note that a fragment runs linearly over some ends of circles."""
+        fragment = _number_of(str(read.query_name))
+        for key in keys:
+            self.linear[key, strand].append(fragment)
+
+    def _is_clearly_linear(self, read: pysam.AlignedSegment, touch: _Touch, strand: str) -> bool:
         """Return whether a short tail goes on linearly: the mirror image of what makes it round.
 
         It must fit by the margin better than any way that leads elsewhere, or better at all where
         the mate lies beyond the boundary.
         """
         boundary, tail = touch.boundary, touch.tail
-        rivals = [
-            mismatches(tail, way.bases)
-            for way in boundary.ways
-            if _is_of(way, strand) and not set(way.ends) & set(contest.passed)
-        ]
-        margin = min(rivals, default=len(tail)) - contest.linear
+        margin = self.linear_margin(boundary.key, tail, strand)
         if len(tail) >= self.limits.min_anchor and margin >= MARGIN:
             return True
         mate = read.next_reference_start
         beyond = mate >= boundary.position if boundary.side == "right" else mate < boundary.position
         return margin >= 1 and beyond and self._pairs_up(read, touch)
+
+    def _linear_margin(self, key: _Key, tail: str, strand: str) -> int:
+        """Return by how much the best linear ways fit a tail better than what leads elsewhere."""
+        contest = self.contest(key, tail[:COMPARED_BASES], strand)
+        rivals = [
+            mismatches(tail, way.bases)
+            for way in self.by_key[key].ways
+            if _is_of(way, strand) and not set(way.ends) & set(contest.passed)
+        ]
+        return min(rivals, default=len(tail)) - contest.linear
 
     def _pairs_up(self, read: pysam.AlignedSegment, touch: _Touch) -> bool:
         """Return whether the fragment goes on beyond the boundary, and the mate is aligned."""
@@ -630,6 +682,8 @@ class _ContigCounter:
             elif size < self.limits.min_anchor:
                 return READ_FILTERS[0]
         if contest.linear < contest.circular + margin:
+            if contest.linear > contest.circular and size >= CERTAIN_ANCHOR:
+                self.closer.update(rounds)
             return READ_FILTERS[0]
         placed, wrong = self._own_placement(read, touch)
         if wrong + size - placed < contest.circular + margin:
@@ -647,6 +701,11 @@ class _ContigCounter:
         self._cross(read, rounds, edits + self._short_edits(read, touch), touch)
         return ""
 
+    def _compete(self, key: _Key, head: str, strand: str, circle: int | None = None) -> Contest:
+        """Compare the first bases of a tail with all ways, or the linear and those of a circle."""
+        ways = self.by_key[key].ways if circle is None else self._ways_of(key, circle)
+        return compete(ways, head, strand)
+
     def _ways_of(self, key: _Key, circle: int) -> tuple[Way, ...]:
         """Return the linear ways at a boundary and those round one circle."""
         known = self.ways_of.get((key, circle))
@@ -659,7 +718,7 @@ class _ContigCounter:
         """Return whether no linear way at a circle's other end rivals it for the inner bases."""
         junction = self.circles[circle].junction
         end = (junction.end, "right") if boundary.side == "left" else (junction.start, "left")
-        contest = compete(self._ways_of(end, circle), inner, strand)
+        contest = self.contest(end, inner[:COMPARED_BASES], strand, circle)
         return contest.is_round or not contest.is_linear
 
     def is_linear(self, circle: Circle, before: str, after: str) -> bool:
@@ -684,8 +743,10 @@ class _ContigCounter:
 
     def _own_placement(self, read: pysam.AlignedSegment, touch: _Touch) -> tuple[int, int]:
         """Return how many bases of the tail the aligner placed, and their mismatches."""
-        sequence = str(read.query_sequence)
         placed = wrong = 0
+        if _stops_before(touch):
+            return placed, wrong
+        sequence = str(read.query_sequence)
         for start, end, base in self._believed(touch):
             if touch.boundary.side == "left":
                 left, right = start, min(end, start + touch.cut - base)
@@ -750,7 +811,7 @@ class _ContigCounter:
         What the counter remembers of single fragments is given up for that.
         """
         owners = {name: self.best(name, preferences)[-1] for name in self.crossings}
-        tallies = [Tally() for _ in self.circles]
+        tallies = [Tally(closer=self.closer[number]) for number in range(len(self.circles))]
         for name, inside in self._look_inside(owners).items():
             crossing = self.crossings[name][owners[name]]
             if inside.leaves or len(inside.mates) < crossing.mates:
@@ -811,11 +872,13 @@ class _ContigCounter:
     def is_doubtful(self, name: str) -> bool:
         """Return whether another circle than those a fragment crosses so far may be meant.
 
-        That is, if it crosses several, its mate lies outside, or it differs by the margin.
+        That is, if it crosses several or one that reads like another, its mate lies outside, or it
+        differs by the margin.
         """
         found = self.crossings.get(name, {})
         return len(found) > 1 or any(
-            crossing.astray or crossing.edits >= MARGIN for crossing in found.values()
+            crossing.astray or crossing.edits >= MARGIN or number in self.alike
+            for number, crossing in found.items()
         )
 
     def forget(self, names: Iterable[str]) -> None:
@@ -846,13 +909,13 @@ class _ContigCounter:
     def _look_inside(self, owners: Mapping[str, int]) -> dict[str, _Inside]:
         """Read what the fragments of circles show inside them."""
         found: dict[str, _Inside] = defaultdict(_Inside)
+        gaps = {number: _gaps(self.circles[number]) for number in set(owners.values())}
         for read in self._records(owners):
             name = str(read.query_name)
             number = owners[name]
             circle, inside = self.circles[number], found[name]
             start, end = circle.junction.start, circle.junction.end
-            cigar, place = read.cigartuples or (), read.reference_start
-            blocks = aligned_blocks(cigar, place)
+            blocks, introns = blocks_and_introns(read.cigartuples or (), read.reference_start)
             own = _covered(blocks, start, end)
             if own:
                 inside.mates.add(read.is_read2)
@@ -861,15 +924,11 @@ class _ContigCounter:
                 explained = _number_of(name, read.is_read2, number) in self.explained
                 inside.leaves |= outside > PLACEMENT_RANGE and not explained
             inside.spliced.update(
-                intron
-                for intron in aligned_introns(cigar, place)
-                if start < intron[0] and intron[1] < end
+                intron for intron in introns if start < intron[0] and intron[1] < end
             )
             inside.retained.update(
                 gap
-                for gap in zip(
-                    circle.exons.ends[:-1].tolist(), circle.exons.starts[1:].tolist(), strict=True
-                )
+                for gap in gaps[number]
                 if _covered(blocks, *gap) >= min(RETAINED_BASES, gap[1] - gap[0])
             )
         return found
@@ -899,11 +958,25 @@ def _number_of(*facts: object) -> int:
     return hash(facts) & 0xFFFF_FFFF_FFFF_FFFF
 
 
+def _stops_before(touch: _Touch) -> bool:
+    """Return whether no base of the tail is aligned."""
+    if touch.boundary.side == "left":
+        return touch.runs[0][2] >= touch.cut
+    start, end, base = touch.runs[-1]
+    return base + end - start <= touch.cut
+
+
 def _outside(runs: Sequence[Run], boundary: Boundary) -> int:
     """Return how many aligned bases of a read lie beyond a boundary."""
     if boundary.side == "left":
         return sum(max(min(end, boundary.position) - start, 0) for start, end, _ in runs)
     return sum(max(end - max(start, boundary.position), 0) for start, end, _ in runs)
+
+
+def _gaps(circle: Circle) -> list[tuple[int, int]]:
+    """Return what lies between the exons of a circle."""
+    starts, ends = circle.exons.starts.tolist(), circle.exons.ends.tolist()
+    return list(zip(ends[:-1], starts[1:], strict=True))
 
 
 def _covered(blocks: Sequence[tuple[int, int]], start: int, end: int) -> int:
@@ -1003,6 +1076,11 @@ def count_circles(
         return counter.is_linear(circles[number], before, after)
 
     search = CircleSearch(circles, annotation, genome, sites, strandedness, limits, is_linear)
+    for chrom, counter in counters.items():
+        own = numbers[chrom]
+        counter.alike = frozenset(
+            place for place, number in enumerate(own) if number in search.alike
+        )
     doubtful = _scan(bam, counters, search)
     alone = {
         number: count
@@ -1027,7 +1105,8 @@ def count_circles(
             numbers[chrom], counter.tally(own_preferences[chrom]), strict=True
         ):
             tallies[number] = tally
-    taken = {name for tally in tallies for name in tally.back_splice}
+    # whom the search refused once it would refuse again
+    taken = {name for tally in tallies for name in tally.back_splice} | (crossing & doubtful)
     for name, found in {**settled, **search.resolve(bam, taken, preferences)}.items():
         tallies[found.circle].back_splice.add(name)
         tallies[found.circle].positions.add(found.place)
@@ -1061,18 +1140,15 @@ def _scan(
         flag = read.flag
         if flag & SECONDARY:
             continue
-        whole = is_whole(read)
-        if not flag & UNMAPPED:
-            if read.reference_id != chrom:
-                chrom, counter = read.reference_id, counters.get(str(read.reference_name))
-            if counter is not None:
-                end = read.reference_start + read.query_length
-                # most reads lie whole between two boundaries
-                if not (whole and end < counter.next) and counter.look(read):
-                    if not counter.is_doubtful(str(read.query_name)):
-                        continue
-                    doubtful.add(str(read.query_name))
-        if not (whole or flag & SUPPLEMENTARY):
+        if read.reference_id != chrom:
+            chrom, counter = read.reference_id, counters.get(str(read.reference_name))
+        end = read.reference_end
+        # most reads lie between two boundaries
+        if counter and end and end >= counter.next and counter.look(read, end):
+            if not counter.is_doubtful(str(read.query_name)):
+                continue
+            doubtful.add(str(read.query_name))
+        if not flag & SUPPLEMENTARY and linear_cost(read, search.sites) >= MARGIN:
             search.look(read)
     return doubtful
 
@@ -1108,6 +1184,7 @@ def counts_row(name: str, tally: Tally) -> dict[str, object]:
         "distinct_positions": len(tally.positions),
         "shared_fragments": tally.shared,
         "anchored_fragments": tally.anchored,
+        "closer_reads": tally.closer,
         "spliced_introns": format_introns(tally.spliced),
         "retained_introns": format_introns(tally.retained),
     }

@@ -25,6 +25,7 @@ from ringmark.alignments import aligned_blocks, fragment_strand
 from ringmark.annotation import Annotation
 from ringmark.backsplice import (
     MARGIN,
+    NOVEL_INTRON_COST,
     Junction,
     Limits,
     SpliceSites,
@@ -186,6 +187,10 @@ class CircleSearch:
         self._contexts = lru_cache(maxsize=20_000)(self._read_contexts)
         for number, circle in enumerate(circles):
             self._add_seeds(number, circle)
+        #: Circles that share a piece of their junction with another one.
+        self.alike = {
+            number for found in self.seeds.values() if len(found) > 1 for number, _ in found
+        }
 
     def _add_seeds(self, number: int, circle: Circle) -> None:
         """Index the pieces of a junction in the sense of the circle's RNA."""
@@ -277,16 +282,34 @@ class CircleSearch:
         preferences
             Of each circle, to decide between those that fit equally well (`preference`).
         """
-        open_cases = {name: suspect for name, suspect in self.suspects.items() if name not in taken}
+        open_cases = {
+            name: suspect
+            for name, suspect in self.suspects.items()
+            if name not in taken and self._unrivalled(suspect)
+        }
         reads: dict[str, list[pysam.AlignedSegment]] = defaultdict(list)
         for read in _fetch(bam, open_cases):
-            reads[str(read.query_name)].append(read)
+            # a mate without bases says nothing for or against a circle
+            if read.query_sequence is not None:
+                reads[str(read.query_name)].append(read)
         found = {}
         for name, suspect in open_cases.items():
             best = self._best(suspect, reads[name], preferences)
             if best is not None:
                 found[name] = best
         return found
+
+    def _unrivalled(self, suspect: _Suspect) -> list[int]:
+        """Return the circles that linear RNA does not rival for all reads that fit them."""
+        fits: dict[int, list[Fit]] = defaultdict(list)
+        for found in suspect.fits.values():
+            for number, fit in found.items():
+                fits[number].append(fit)
+        return [
+            number
+            for number, own in fits.items()
+            if not all(self.is_linear(number, fit.before, fit.after) for fit in own)
+        ]
 
     def _best(
         self,
@@ -295,15 +318,11 @@ class CircleSearch:
         preferences: Sequence[Preference],
     ) -> Found | None:
         """Return the circle that all reads of a fragment fit better than their alignments."""
-        numbers = {number: None for fits in suspect.fits.values() for number in fits}
-        linear = sum(linear_cost(read, self.sites) for read in reads)
         choices = []
-        for number in numbers:
+        for number in self._unrivalled(suspect):
             circular = self._circular_cost(number, suspect, reads)
-            if circular is None or linear < circular + MARGIN:
-                continue
-            fits = [found[number] for found in suspect.fits.values() if number in found]
-            if not all(self.is_linear(number, fit.before, fit.after) for fit in fits):
+            linear = sum(self._linear_cost(number, read) for read in reads)
+            if circular is not None and linear >= circular + MARGIN:
                 choices.append((circular, preferences[number], number))
         if not choices:
             return None
@@ -313,6 +332,14 @@ class CircleSearch:
         reverse = next(read.is_reverse for read in reads if read.is_read2 == second)
         anchor = max(fits[number].anchor for fits in suspect.fits.values() if number in fits)
         return Found(number, (suspect.fits[second][number].cut, reverse), anchor, shared)
+
+    def _linear_cost(self, number: int, read: pysam.AlignedSegment) -> int:
+        """Return how badly the aligner explained a read, where a circle is the alternative.
+
+        An intron that nobody annotated is no worse than a circle with ends that nobody annotated.
+        """
+        annotated = self.circles[number].junction.annotated == 2
+        return linear_cost(read, self.sites, NOVEL_INTRON_COST if annotated else 0)
 
     def _circular_cost(
         self, number: int, suspect: _Suspect, reads: Sequence[pysam.AlignedSegment]
@@ -333,11 +360,11 @@ class CircleSearch:
     def _inside(self, number: int, read: pysam.AlignedSegment, other: Fit) -> int | None:
         """Return the differences of the mate of a read that crosses a circle, if it lies in it."""
         junction = self.circles[number].junction
-        cost = linear_cost(read, self.sites)
-        if cost < MARGIN and self._may_be_of(read, junction):
+        # a circle may be spliced in a way that nobody annotated
+        if linear_cost(read, self.sites, 0) < MARGIN and self._may_be_of(read, junction):
             blocks = aligned_blocks(read.cigartuples or (), read.reference_start)
             if junction.start <= blocks[0][0] and blocks[-1][1] <= junction.end:
-                return cost
+                return self._linear_cost(number, read)
         choices = [
             wrong
             for sequence in senses(read, self.strandedness)

@@ -40,6 +40,11 @@ def circle_id(chrom: str, start: int, end: int, strand: str) -> str:
     return f"{chrom}:{start}-{end}:{strand}"
 
 
+def name_of(junction: Junction) -> str:
+    """Return the id of the circle of a junction."""
+    return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
+
+
 @dataclass(frozen=True)
 class Circle:
     """A circle with its place in the annotation.
@@ -67,8 +72,7 @@ class Circle:
     @property
     def name(self) -> str:
         """The circle's id."""
-        junction = self.junction
-        return circle_id(junction.chrom, junction.start, junction.end, junction.strand)
+        return name_of(self.junction)
 
     def sequence(self, genome: pysam.FastaFile) -> str:
         """Return the spliced sequence from the back-splice acceptor on, in the RNA's sense."""
@@ -239,17 +243,17 @@ def alternatives(
 def _lookalikes(gene: Gene, side: str, junction: Junction, genome: pysam.FastaFile) -> list[int]:
     """Return the other splice sites of a gene that can be taken for one end of a junction."""
     position = junction.start if side == "start" else junction.end
-    own = _end_bases(genome, junction.chrom, side, position)
+    own = end_bases(genome, junction.chrom, side, position)
     return [
         place
-        for place in sorted(_inner_ends(gene, side) - {position})
-        if _looks_alike(_end_bases(genome, junction.chrom, side, place), own)
+        for place in sorted(inner_ends(gene, side) - {position})
+        if _looks_alike(end_bases(genome, junction.chrom, side, place), own)
     ]
 
 
 def _has_ends(gene: Gene, junction: Junction) -> bool:
     """Return whether both ends of a junction are splice sites of a gene."""
-    starts, ends = _inner_ends(gene, "start"), _inner_ends(gene, "end")
+    starts, ends = inner_ends(gene, "start"), inner_ends(gene, "end")
     return junction.start in starts and junction.end in ends
 
 
@@ -263,14 +267,15 @@ def ends_share_gene(junction: Junction, annotation: Annotation) -> bool:
     )
 
 
-def _inner_ends(gene: Gene, side: str) -> set[int]:
+def inner_ends(gene: Gene, side: str) -> set[int]:
     """Return the starts, or ends, of a gene's exons that are splice sites."""
     if side == "start":
         return {place for item in gene.transcripts for place in item.exons.starts[1:].tolist()}
     return {place for item in gene.transcripts for place in item.exons.ends[:-1].tolist()}
 
 
-def _end_bases(genome: pysam.FastaFile, chrom: str, side: str, place: int) -> str:
+def end_bases(genome: pysam.FastaFile, chrom: str, side: str, place: int) -> str:
+    """Return the first `LOOKALIKE_BASES` behind an exon's start, or the last before its end."""
     first = place if side == "start" else max(place - LOOKALIKE_BASES, 0)
     return str(genome.fetch(chrom, first, first + LOOKALIKE_BASES)).upper()
 
@@ -293,12 +298,15 @@ class Support:
         Fragments that fit another circle as well.
     anchored
         Fragments that show the junction with 8 bases or more on both sides.
+    estimated
+        Fragments that are an estimate (`ringmark.tandem_copies`).
     """
 
     reads: int
     positions: int
     shared: int
     anchored: int
+    estimated: int = 0
 
 
 #: Why a circle is told with low confidence, in the order tested.
