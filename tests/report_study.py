@@ -114,12 +114,56 @@ def quality(sheet: pd.DataFrame) -> pd.DataFrame:
             "drach_pvalue": 1e-6,
             "stop_codon_enrichment": 2.1,
             "replicate_jaccard": 0.6,
+            "closest_input": f"{row.sample}_input",
             "verdict": verdicts[place % 3],
             "reason": "DRACH motifs are twice as frequent at summits",
         }
         for place, row in enumerate(sheet[sheet["assay"] == "ip"].itertuples())
     ]
     return tables.QUALITY.frame(rows)
+
+
+def saturation(counts: tuple[int, ...] = (9, 15, 18, 20)) -> pd.DataFrame:
+    rows = [
+        {
+            "condition": condition,
+            "fraction": place / 4,
+            "ip_fragments": 1000 * place,
+            "input_fragments": 900 * place,
+            "peaks": peaks,
+            "recovered": peaks / counts[-1] if counts[-1] else None,
+        }
+        for condition in ("resistant", "sensitive")
+        for place, peaks in enumerate(counts, start=1)
+    ]
+    return tables.SATURATION.frame(rows)
+
+
+def metagene(summits: int = 60) -> pd.DataFrame:
+    parts = [(region, part) for region in ("5UTR", "CDS", "3UTR") for part in range(20)]
+    rows = [
+        {
+            "condition": condition,
+            "region": region,
+            "start": part / 20,
+            "end": (part + 1) / 20,
+            "summits": summits // 60 + (region == "3UTR" and part == 0),
+            "uniform": summits / 60,
+        }
+        for condition in ("resistant", "sensitive")
+        for region, part in parts
+    ]
+    return tables.METAGENE.frame(rows)
+
+
+def motif(motifs: int = 20) -> pd.DataFrame:
+    rows = []
+    for offset in range(-8, 9):
+        letters = {"A": motifs if offset == 0 else motifs // 4, "C": motifs // 4}
+        letters |= {"G": 0 if offset == 0 else motifs // 2, "U": 0}
+        everywhere = {f"all_{letter}": 5 * count for letter, count in letters.items()}
+        rows.append({"offset": offset, **letters, "information": 0.5, **everywhere})
+    return tables.MOTIF.frame(rows)
 
 
 def circle_m6a(count: int = 12) -> pd.DataFrame:
@@ -251,6 +295,9 @@ def write_study(folder: Path, shape: str) -> dict[str, Path]:
         frames |= {
             "peaks": called,
             "quality": quality(sheet),
+            "saturation": saturation() if peak_count else saturation((0, 0, 0, 0)),
+            "metagene": metagene() if peak_count else tables.METAGENE.empty(),
+            "motif": motif() if peak_count else tables.MOTIF.empty(),
             "circle-m6a": circle_m6a(circle_count),
             "methylation": differential(called["peak"].tolist(), kind),
             "circle-methylation": differential(ids, kind),

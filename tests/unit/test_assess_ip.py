@@ -2,14 +2,18 @@ import numpy as np
 import pandas as pd
 import pysam
 import pytest
+from toy_pairs import ToyStudy
+from toy_pairs import annotation as toy_annotation
 
 import assess_ip
+import call_peaks
 from assess_ip import Motifs, jaccard, verdict
 from ringmark.annotation import Annotation, Gene, Transcript
 from ringmark.bins import BinLayout, Coverage
 from ringmark.intervals import Blocks
+from ringmark.pairing import InputMatch
 from ringmark.peaks import Peak, describe_peaks
-from ringmark.tables import PEAKS, QUALITY
+from ringmark.tables import PEAKS, QUALITY, SATURATION
 
 GENES, LENGTH, SITE, FRAGMENT = 40, 2000, 1200, 150
 
@@ -99,6 +103,9 @@ def test_good_pairs(study, tmp_path):
     assert (table["stop_codon_enrichment"] > 3).all()
     assert table["replicate_jaccard"].between(0.5, 1).all()
     assert table["reason"].str.contains("DRACH odds ratio").all()
+    # the genes of these samples do not differ
+    assert table["closest_input"].isna().all()
+    assert table["reason"].str.endswith("whether the input is its own cannot be told").all()
 
 
 def test_without_a_genome_all_but_the_motifs_is_told(study, tmp_path):
@@ -111,7 +118,7 @@ def test_without_a_genome_all_but_the_motifs_is_told(study, tmp_path):
     differ = [name for name in tables[0] if name.startswith("drach")]
     assert tables[1][differ].isna().all(axis=None)
     assert tables[1]["verdict"].tolist() == ["good", "good"]
-    assert tables[1]["reason"].str.endswith("no genome to find DRACH in").all()
+    assert tables[1]["reason"].str.contains("no genome to find DRACH in").all()
     same = [name for name in tables[0] if name not in (*differ, "reason")]
     pd.testing.assert_frame_equal(tables[0][same], tables[1][same])
 
@@ -180,8 +187,9 @@ def test_study_without_peaks(study, tmp_path):
 
 
 def test_no_pair_gives_a_header(study, tmp_path):
-    assert run(study, tmp_path, []) == 0
+    assert run(study, tmp_path, [], "--saturation", str(tmp_path / "saturation.tsv")) == 0
     assert read(tmp_path).empty
+    assert SATURATION.read(tmp_path / "saturation.tsv").empty
 
 
 def test_same_bytes_each_time(study, tmp_path):
@@ -225,25 +233,96 @@ def test_jaccard():
     assert jaccard(peaks, peaks, layout) == 1
 
 
+OWN = InputMatch("1_input")
+FOREIGN = InputMatch("2_input", foreign=True, scatter=0.5, usual=0.1)
+STRANGE = InputMatch(strange=True, scatter=np.log(2), usual=np.log(1.1))
+
+
 @pytest.mark.parametrize(
-    "enrichment, own, odds, shared, turned, word, reason",
+    "enrichment, own, odds, shared, turned, match, word, reason",
     [
-        (5, 50, 3, 0.5, False, "good", "5-fold"),
-        (5, 50, 3, np.nan, False, "good", "odds ratio 3"),
-        (2, 50, 3, 0.5, False, "weak", "2-fold"),
-        (5, 4, 3, 0.5, False, "weak", "4 peaks"),
-        (5, 0, np.nan, np.nan, False, "weak", "no peaks"),
-        (5, 50, 1.2, 0.5, False, "weak", "DRACH odds ratio 1.2"),
-        (5, 50, 3, 0.1, False, "weak", "Jaccard index with replicates up to 0.1"),
-        (1.2, 50, 3, 0.5, False, "failed", "1.2-fold"),
-        (5, 50, 0.8, 0.5, False, "failed", "no more than background"),
-        (5, 4, 0.8, 0.5, False, "weak", "DRACH odds ratio 0.8"),
-        (5, 50, 3, 0.5, True, "failed", "swapped"),
-        (np.nan, 0, np.nan, np.nan, False, "failed", "no peak"),
+        (5, 50, 3, 0.5, False, OWN, "good", "5-fold"),
+        (5, 50, 3, np.nan, False, OWN, "good", "odds ratio 3"),
+        (5, 50, 3, 0.5, False, InputMatch(), "good", "whether the input is its own cannot be told"),
+        (2, 50, 3, 0.5, False, OWN, "weak", "2-fold"),
+        (5, 4, 3, 0.5, False, OWN, "weak", "4 peaks"),
+        (5, 0, np.nan, np.nan, False, OWN, "weak", "no peaks"),
+        (5, 50, 1.2, 0.5, False, OWN, "weak", "DRACH odds ratio 1.2"),
+        (5, 50, 3, 0.1, False, OWN, "weak", "Jaccard index with replicates up to 0.1"),
+        (1.2, 50, 3, 0.5, False, OWN, "failed", "1.2-fold"),
+        (5, 50, 0.8, 0.5, False, OWN, "failed", "no more than background"),
+        (5, 4, 0.8, 0.5, False, OWN, "weak", "DRACH odds ratio 0.8"),
+        (5, 50, 3, 0.5, True, OWN, "failed", "swapped"),
+        (5, 50, 3, 0.5, False, FOREIGN, "failed", "follows 2_input, not its own input"),
+        (5, 50, 3, 0.5, False, STRANGE, "weak", "varies 2-fold between IP and input, 1.1-fold in"),
+        (np.nan, 0, np.nan, np.nan, False, OWN, "failed", "no peak"),
     ],
 )
-def test_verdict(monkeypatch, enrichment, own, odds, shared, turned, word, reason):
+def test_verdict(monkeypatch, enrichment, own, odds, shared, turned, match, word, reason):
     monkeypatch.setattr(Motifs, "odds_ratio", property(lambda self: odds))
-    found = verdict(enrichment, own, Motifs(), shared, turned)
+    found = verdict(enrichment, own, Motifs(), shared, turned, match)
     assert found[0] == word
     assert reason in found[1]
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Two conditions of samples that differ in their expression."""
+    folder = tmp_path_factory.mktemp("samples")
+    toy = ToyStudy(3, (("a", 3), ("b", 2)))
+    toy_annotation().write(folder / "transcripts.tsv")
+    for name, coverage in toy.libraries.items():
+        coverage.save(folder / f"{name}.npz")
+    return folder, toy
+
+
+def assessed(samples, output, pairs):
+    """Call the peaks of pairs without a genome and assess them."""
+    folder, _ = samples
+    options = ["--annotation", folder / "transcripts.tsv"]
+    for pair in pairs:
+        options += ["--pair", *pair]
+    options += ["--bins", *sorted(folder.glob("*.npz"))]
+    made = ["--peaks", output / "peaks.tsv", "--background", output / "background.tsv"]
+    others = [f"--{name}={output / name}" for name in ("bed", "ip-counts", "input-counts")]
+    assert call_peaks.main([str(item) for item in (*options, *made, *others)]) == 0
+    more = ["--output", output / "quality.tsv", "--saturation", output / "saturation.tsv"]
+    assert assess_ip.main([str(item) for item in (*options, *made, *more)]) == 0
+    return read(output)
+
+
+def test_ordinary_pairs_of_differing_samples_are_good(samples, tmp_path):
+    table = assessed(samples, tmp_path, samples[1].pairs)
+    assert (table["verdict"] == "good").all()
+    assert (table["closest_input"] == table["input_library"]).all()
+    assert not table["reason"].str.contains("sample|told").any()
+    depths = SATURATION.read(tmp_path / "saturation.tsv")
+    assert depths["condition"].tolist() == ["a"] * 4 + ["b"] * 4
+    assert depths["peaks"].iloc[3] == pytest.approx(50, abs=4)
+
+
+def test_swapped_failed_and_foreign_are_told_apart(samples, tmp_path):
+    toy = samples[1]
+    pairs = toy.exchanged(0, 3)
+    pairs[1] = ("a2_input", "a2_ip", "a2", "a")
+    pairs[4] = ("failed_ip", toy.last, "b2", "b")
+    table = assessed(samples, tmp_path, pairs)
+    assert table["verdict"].tolist() == ["failed", "failed", "good", "failed", "failed"]
+    told = {
+        "a1": "background follows a1_input, not its own input: is that of another sample?",
+        "a2": "are they swapped?",
+        "b1": "background follows b1_input, not its own input: is that of another sample?",
+        "b2": "-fold in peaks",
+    }
+    for sample, words in told.items():
+        assert words in table.loc[sample, "reason"]
+    named = {word: table["reason"].str.contains(word) for word in ("sample", "swapped")}
+    assert named["sample"].tolist() == [True, False, False, True, False]
+    assert named["swapped"].tolist() == [False, True, False, False, False]
+    assert table.loc["b2", "closest_input"] == toy.last
+
+
+def test_a_library_from_outside_the_study(samples, tmp_path):
+    table = assessed(samples, tmp_path, samples[1].with_input(0, "outside_input"))
+    assert table["verdict"].tolist() == ["failed", "good", "good", "good", "good"]
+    assert "another sample?" in table.loc["a1", "reason"]

@@ -39,6 +39,9 @@ def all_figures() -> list[figures.Figure | None]:
         figures.peak_enrichment(study.peaks()),
         figures.peak_regions(study.peaks(), COLOURS),
         figures.drach_distance(study.peaks()),
+        figures.metagene(study.metagene(), COLOURS),
+        figures.motif_logo(study.motif()),
+        figures.saturation(study.saturation(), COLOURS),
         figures.pair_quality(study.quality(SHEET)),
         figures.circle_tiers(study.circle_m6a()),
         figures.junction_reads(study.circle_m6a()),
@@ -54,7 +57,7 @@ def drawn() -> list[figures.Figure]:
 
 
 def test_every_figure_is_drawn_and_well_formed(drawn):
-    assert len(drawn) == 19
+    assert len(drawn) == 22
     for figure in drawn:
         root = ElementTree.fromstring(figure.svg)
         assert root.get("role") == "img"
@@ -113,6 +116,10 @@ def test_empty_tables_draw_nothing():
         assert draw(empty) is None
     assert figures.peak_regions(empty, COLOURS) is None
     assert figures.pair_quality(tables.QUALITY.empty()) is None
+    assert figures.metagene(tables.METAGENE.empty(), COLOURS) is None
+    assert figures.motif_logo(tables.MOTIF.empty()) is None
+    assert figures.saturation(tables.SATURATION.empty(), COLOURS) is None
+    assert figures.saturation(study.saturation((0, 0, 0, 0)), COLOURS) is None
     assert figures.circle_tiers(tables.CIRCLE_M6A.empty()) is None
     assert figures.junction_reads(tables.CIRCLE_M6A.empty()) is None
     assert figures.volcano(tables.DIFFERENTIAL.empty(), COMPARISON) is None
@@ -126,6 +133,9 @@ def test_one_record_is_drawn():
     assert figures.circle_exons(one) is not None
     assert figures.circle_types(one) is not None
     assert figures.peak_widths(study.peaks(1)) is not None
+    assert figures.metagene(study.metagene(1), COLOURS) is not None
+    assert figures.motif_logo(study.motif(1)) is not None
+    assert figures.saturation(study.saturation((0, 0, 0, 1)), COLOURS) is not None
     assert figures.ma_plot(study.differential(["G001"]), COMPARISON) is not None
     assert figures.library_correlation(GENES[NAMES[:1]]) is None
 

@@ -140,6 +140,7 @@ def quality_row(condition, number, **changed):
         "drach_pvalue": 0.01,
         "stop_codon_enrichment": 2.0,
         "replicate_jaccard": 0.5,
+        "closest_input": f"{condition}{number}_input",
         "verdict": "good",
         "reason": "IP over input 5-fold",
     }

@@ -26,7 +26,7 @@ FLOORS = (
         "multiple_testing",
     ),
     ("backsplice", "circles", "tandem_copies", "circle_search", "circle_counts"),
-    ("bins", "background", "summits", "peaks", "simulate"),
+    ("bins", "background", "summits", "peaks", "pairing", "saturation", "profiles", "simulate"),
     ("enrichment", "efficiency", "differential", "regulators"),
     ("figures", "report"),
 )

@@ -32,6 +32,7 @@ ONCE = {
 ONLY_WITH_IP = {
     "call_peaks",
     "assess_ip",
+    "profile_peaks",
     "enrich_circles",
     "compare_methylation",
     "compare_circle_methylation",

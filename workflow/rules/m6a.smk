@@ -1,8 +1,9 @@
 """m6A peaks: immunoprecipitated over input, in transcript space, replicates as replicates.
 
 Needs the BAM files of all IP/input pairs; makes results/m6a/: one study-wide list of peaks, their
-fragments in every library, the background ratio of each pair and its quality with a verdict. A study
-without immunoprecipitated libraries makes none of it.
+fragments in every library, the background ratio of each pair, its quality with a verdict, how many
+peaks less depth would show, and where summits lie and which letters surround them. A study without
+immunoprecipitated libraries makes none of it.
 """
 
 PEAK_FILES = [
@@ -13,6 +14,9 @@ PEAK_FILES = [
         "ip_counts.tsv",
         "input_counts.tsv",
         "quality.tsv",
+        "saturation.tsv",
+        "metagene.tsv",
+        "motif.tsv",
     )
     if IPS
 ]
@@ -108,6 +112,7 @@ rule assess_ip:
         annotation="results/reference/transcripts.tsv",
     output:
         quality="results/m6a/quality.tsv",
+        saturation="results/m6a/saturation.tsv",
     log:
         "results/logs/m6a/assess_ip.log",
     benchmark:
@@ -132,5 +137,40 @@ rule assess_ip:
             --annotation {input.annotation:q} \
             {params.genome:q} \
             --output {output.quality:q} \
+            --saturation {output.saturation:q} \
+            2>{log:q}
+        """
+
+
+rule profile_peaks:
+    input:
+        **(GENOME_FILES if GENOME else {}),
+        script=f"{SCRIPTS}/profile_peaks.py",
+        peaks="results/m6a/peaks.tsv",
+        annotation="results/reference/transcripts.tsv",
+    output:
+        metagene="results/m6a/metagene.tsv",
+        motif="results/m6a/motif.tsv",
+    log:
+        "results/logs/m6a/profile_peaks.log",
+    benchmark:
+        "results/benchmarks/m6a/profile_peaks.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(3000),
+        runtime=60,
+    params:
+        digest=digest_of(f"{SCRIPTS}/profile_peaks.py"),
+        genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
+    shell:
+        r"""
+        python {input.script:q} \
+            --peaks {input.peaks:q} \
+            --annotation {input.annotation:q} \
+            {params.genome:q} \
+            --metagene {output.metagene:q} \
+            --motif {output.motif:q} \
             2>{log:q}
         """

@@ -33,6 +33,9 @@ if IPS:
     REPORT_TABLES |= {
         "peaks": "results/m6a/peaks.tsv",
         "quality": "results/m6a/quality.tsv",
+        "saturation": "results/m6a/saturation.tsv",
+        "metagene": "results/m6a/metagene.tsv",
+        "motif": "results/m6a/motif.tsv",
         "ip_counts": "results/m6a/ip_counts.tsv",
         "input_counts": "results/m6a/input_counts.tsv",
     }

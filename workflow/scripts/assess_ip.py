@@ -18,21 +18,31 @@ stop_codon_enrichment
 replicate_jaccard
     Nucleotides in own peaks of this pair and of another one of the condition, over those in peaks
     of either; mean over the other pairs that have own peaks.
+closest_input
+    The input of the study that the IP belongs to by the background of its genes
+    (``ringmark.pairing``): its own, or another one; missing where this cannot be told.
 
 Verdict
 -------
 ``failed``: IP or input has no fragment in genes (its enrichment is missing), nothing was pulled
 down (enrichment below `FAILED_ENRICHMENT`, or `ENOUGH_PEAKS` own peaks and more without more DRACH
-than background), or IP and input are swapped. Beside other pairs that shows in the enrichment:
-below 1. In a study of one pair it shows in this: m6A raises few places far above the background, so
-that more of the IP stands out of its input than of the input stands out of the IP, each judged
-against the background ratio found in that direction (not judged below `JUDGED_FRAGMENTS` fragments
-in genes).
+than background), IP and input are swapped, or the input is that of another sample: the background
+of the IP follows another input. Beside other pairs a swap shows in the enrichment: below 1. In a
+study of one pair it shows in this: m6A raises few places far above the background, so that more of
+the IP stands out of its input than of the input stands out of the IP, each judged against the
+background ratio found in that direction (not judged below `JUDGED_FRAGMENTS` fragments in genes).
 
 ``weak``: enrichment below `GOOD_ENRICHMENT`, DRACH odds ratio below `GOOD_ODDS_RATIO`, fewer than
-`ENOUGH_PEAKS` own peaks, or no replicate with which it shares `GOOD_JACCARD`. Else ``good``.
+`ENOUGH_PEAKS` own peaks, no replicate with which it shares `GOOD_JACCARD`, or genes that scatter as
+between two samples though no other input fits better. Else ``good``. The reason also says where it
+cannot be told whose input it is.
 
-The random places are drawn from a fixed seed.
+Saturation
+----------
+The peaks of each condition at parts of its fragments (``ringmark.saturation``), with the default
+thresholds, which own peaks are called with too.
+
+All that is random is drawn from fixed seeds.
 
 References
 ----------
@@ -66,6 +76,7 @@ from count_bins import layout_of
 from ringmark.bins import BinLayout
 from ringmark.errors import InputError, program
 from ringmark.intervals import IntArray
+from ringmark.pairing import InputMatch, match_inputs
 from ringmark.peaks import (
     Condition,
     Genome,
@@ -79,8 +90,9 @@ from ringmark.peaks import (
     region_of,
     single_pair,
 )
+from ringmark.saturation import saturation
 from ringmark.sequence import drach_positions
-from ringmark.tables import PEAKS, QUALITY, read_background
+from ringmark.tables import PEAKS, QUALITY, SATURATION, read_background
 
 #: A DRACH motif belongs to a summit up to this distance, spliced nucleotides.
 DRACH_WINDOW = 15
@@ -155,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--peaks", type=Path, required=True, help="peaks of the study")
     command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
     command.add_argument("--output", type=Path, required=True, help="table of quality")
+    command.add_argument("--saturation", type=Path, help="table of peaks at less depth, if wanted")
     return command
 
 
@@ -282,7 +295,12 @@ def swapped(pair: PairCoverage, alone: Condition, layout: BinLayout) -> bool:
 
 
 def verdict(
-    enrichment: float, own: int, motifs: Motifs, best_jaccard: float, turned: bool
+    enrichment: float,
+    own: int,
+    motifs: Motifs,
+    best_jaccard: float,
+    turned: bool,
+    match: InputMatch,
 ) -> tuple[str, str]:
     """Return the verdict on a pair and its reason.
 
@@ -296,11 +314,23 @@ def verdict(
         Jaccard index with the replicate that is most alike; NaN without any.
     turned
         Whether IP and input look swapped.
+    match
+        Which input the IP belongs to.
     """
     odds = motifs.odds_ratio
     failed, weak = [], []
     if turned:
         failed.append("the input stands out of the IP and not the other way: are they swapped?")
+    if match.foreign:
+        failed.append(
+            f"the IP's background follows {match.closest}, not its own input: "
+            "is that of another sample?"
+        )
+    if match.strange:
+        weak.append(
+            f"genes' background varies {np.exp(match.scatter):.2g}-fold between IP and input, "
+            f"{np.exp(match.usual):.2g}-fold in other pairs: is one of another sample?"
+        )
     if own < ENOUGH_PEAKS:
         weak.append(f"{own or 'no'} peak{'s' * (own != 1)} in this pair alone")
     if not enrichment >= FAILED_ENRICHMENT:
@@ -317,12 +347,54 @@ def verdict(
         weak.append(f"DRACH odds ratio {odds:.2g}")
     if best_jaccard < GOOD_JACCARD:
         weak.append(f"Jaccard index with replicates up to {best_jaccard:.2g}")
+    known = turned or match.strange or match.closest
+    note = [] if known else ["whether the input is its own cannot be told"]
     if failed:
-        return "failed", "; ".join(failed)
+        return "failed", "; ".join(failed + note)
     if weak:
-        return "weak", "; ".join(weak)
+        return "weak", "; ".join(weak + note)
     motif = f"DRACH odds ratio {odds:.2g}" if motifs.known else "no genome to find DRACH in"
-    return "good", f"IP over input {enrichment:.2g}-fold in peaks, {motif}"
+    return "good", "; ".join([f"IP over input {enrichment:.2g}-fold in peaks, {motif}", *note])
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the study says of a pair.
+
+    Attributes
+    ----------
+    enrichment, fraction
+        Of the IP in the peaks of the study, and the share of its coverage in them.
+    turned
+        Whether IP and input look swapped.
+    match
+        Which input the IP belongs to.
+    """
+
+    enrichment: float
+    fraction: float
+    turned: bool
+    match: InputMatch
+
+
+def judge_pairs(
+    conditions: Sequence[Condition],
+    alone: Mapping[str, Condition],
+    peaks: Sequence[Peak],
+    ratios: Mapping[str, float],
+    layout: BinLayout,
+) -> dict[str, Judged]:
+    """Hold each pair against the peaks and the other pairs of the study; by IP library."""
+    pairs = [pair for condition in conditions for pair in condition.pairs]
+    found = {}
+    for pair in pairs:
+        name = pair.ip_library
+        enrichment, fraction = enrichment_in(peaks, pair, ratios[name], layout)
+        turned = enrichment < 1 if len(pairs) > 1 else swapped(pair, alone[name], layout)
+        found[name] = (enrichment, fraction, bool(turned))
+    swaps = [name for name, (_, _, turned) in found.items() if turned]
+    matches = match_inputs(conditions, layout, swaps)
+    return {name: Judged(*values, matches[name]) for name, values in found.items()}
 
 
 def quality_row(
@@ -330,7 +402,7 @@ def quality_row(
     alone: Condition,
     own: Mapping[str, Sequence[Peak]],
     others: Sequence[PairCoverage],
-    study: tuple[Sequence[Peak], float],
+    judged: Judged,
     layout: BinLayout,
     genome: Genome | None,
 ) -> dict[str, object]:
@@ -344,32 +416,36 @@ def quality_row(
         Peaks of each pair alone, by IP library.
     others
         Other pairs of the study.
-    study
-        Peaks of the study and the pair's log ratio on background.
+    judged
+        What the study says of the pair.
     """
     peaks = own[pair.ip_library]
     generator = np.random.default_rng(_SEED)
     motifs = count_motifs(peaks, background_places(peaks, alone, layout, generator), layout, genome)
-    enrichment, fraction = enrichment_in(study[0], pair, study[1], layout)
     replicates = [own[item.ip_library] for item in others if item.condition == pair.condition]
     shared = [jaccard(peaks, other, layout) for other in replicates if other and peaks]
-    turned = enrichment < 1 if others else swapped(pair, alone, layout)
     stops = (
         share(motifs.summits_at_stop, motifs.summits),
         share(motifs.places_at_stop, motifs.places),
     )
     row = {
-        "enrichment": enrichment,
-        "ip_fraction_in_peaks": fraction,
+        "enrichment": judged.enrichment,
+        "ip_fraction_in_peaks": judged.fraction,
         "drach_rate_summits": share(motifs.summits_with, motifs.known * motifs.summits),
         "drach_rate_background": share(motifs.places_with, motifs.known * motifs.places),
         "drach_odds_ratio": motifs.odds_ratio,
         "drach_pvalue": motifs.pvalue,
         "stop_codon_enrichment": stops[0] / stops[1] if stops[1] else float("nan"),
         "replicate_jaccard": float(np.mean(shared)) if shared else float("nan"),
+        "closest_input": judged.match.closest,
     }
     word, reason = verdict(
-        enrichment, len(peaks), motifs, max(shared, default=float("nan")), turned
+        judged.enrichment,
+        len(peaks),
+        motifs,
+        max(shared, default=float("nan")),
+        judged.turned,
+        judged.match,
     )
     empty = [name for name, part in (("IP", pair.ip), ("input", pair.input)) if not part.counted]
     if empty:
@@ -390,23 +466,36 @@ def share(part: int, whole: int) -> float:
 
 def assess(
     pairs: Sequence[PairCoverage],
+    conditions: Sequence[Condition],
     peaks: Sequence[Peak],
     ratios: Mapping[str, float],
     layout: BinLayout,
     genome: Genome | None,
 ) -> pd.DataFrame:
-    """Return the table of quality, one row a pair."""
+    """Return the table of quality, one row a pair, in the order of the pairs.
+
+    Parameters
+    ----------
+    conditions
+        The same pairs by condition.
+    peaks
+        Of the study.
+    ratios
+        Log ratio of each pair on background, by IP library.
+    """
     thresholds = Thresholds()
-    alone: dict[str, Condition] = {}
-    for condition in conditions_of(pairs, layout, thresholds):
-        for index, pair in enumerate(condition.pairs):
-            alone[pair.ip_library] = single_pair(condition, index, layout, thresholds)
+    alone = {
+        pair.ip_library: single_pair(condition, index, layout, thresholds)
+        for condition in conditions
+        for index, pair in enumerate(condition.pairs)
+    }
     own = {name: call_peaks([single], layout, thresholds) for name, single in alone.items()}
+    judged = judge_pairs(conditions, alone, peaks, ratios, layout)
     rows = []
     for pair in pairs:
-        others = [other for other in pairs if other.ip_library != pair.ip_library]
-        study = (peaks, ratios[pair.ip_library])
-        rows.append(quality_row(pair, alone[pair.ip_library], own, others, study, layout, genome))
+        name = pair.ip_library
+        others = [other for other in pairs if other.ip_library != name]
+        rows.append(quality_row(pair, alone[name], own, others, judged[name], layout, genome))
     return QUALITY.frame(rows)
 
 
@@ -420,8 +509,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     peaks = study_peaks(PEAKS.read(options.peaks), layout)
     with sequence_reader(options.genome) as genome:
         check_contigs({gene.chrom for gene in layout.genes}, genome)
-        table = assess(pairs, peaks, ratios, layout, genome)
+        conditions = conditions_of(pairs, layout, Thresholds())
+        table = assess(pairs, conditions, peaks, ratios, layout, genome)
     QUALITY.write(table, options.output)
+    if options.saturation:
+        rows = [row for item in conditions for row in saturation(item, layout, Thresholds())]
+        SATURATION.write(rows, options.saturation)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import PathPatch
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
@@ -33,8 +36,10 @@ from matplotlib.ticker import (
     NullFormatter,
     PercentFormatter,
 )
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Affine2D, Bbox
 
+from ringmark.intervals import IntArray
+from ringmark.profiles import information
 from ringmark.tables import POOLED
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072b2", "#d55e00", "#009e73", "#e69f00"
@@ -52,6 +57,7 @@ VERDICT_COLOURS = {
     "unchanged": SKY,
     "not measurable": CROWD,
 }
+LETTER_COLOURS = {"A": GREEN, "C": BLUE, "G": ORANGE, "U": VERMILION}
 REGIONS = ("5UTR", "CDS", "stop_codon", "3UTR", "exon", "intron")
 WIDTH = 5.0
 #: More points than this are drawn as a picture inside the SVG, which keeps the page small.
@@ -645,6 +651,128 @@ def peak_regions(peaks: pd.DataFrame, colours: Mapping[str, str]) -> Figure | No
 
 def _region_label(region: str) -> str:
     return {"5UTR": "5′ UTR", "3UTR": "3′ UTR", "stop_codon": "stop\ncodon"}.get(region, region)
+
+
+@_styled
+def metagene(table: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
+    """Draw where summits lie along the transcript, beside uniform placement, by condition."""
+    if table.empty:
+        return None
+    canvas, axes = _canvas(3.0)
+    listed = []
+    for name, rows in table.groupby("condition", sort=False):
+        edges = np.arange(len(rows) + 1) / len(rows) * 3
+        summits, uniform = (rows[column].to_numpy(dtype=float) for column in ("summits", "uniform"))
+        colour = colours.get(name, CROWD)
+        axes.stairs(uniform / uniform.sum(), edges, color=colour, linestyle=(0, (3, 2)))
+        axes.stairs(summits / summits.sum(), edges, color=colour, linewidth=1.6, label=name)
+        shares = rows.groupby("region", sort=False)[["summits", "uniform"]].sum()
+        shares = shares / shares.sum()
+        listed.append(
+            f"{name}: "
+            + ", ".join(
+                f"{_region_label(row.Index)} {row.summits:.0%} (uniform {row.uniform:.0%})"
+                for row in shares.itertuples()
+            )
+        )
+    for border in (1, 2):
+        axes.axvline(border, color=GRID, zorder=0)
+    regions = [_region_label(region) for region in table["region"].unique()]
+    axes.set_xticks([0.5, 1.5, 2.5], regions)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(0, 3)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylabel("Share of summits")
+    axes.grid(axis="y")
+    _legend_above(axes, 4)
+    return _finish(canvas, "metagene", "Summits by region: " + "; ".join(listed) + ".")
+
+
+@_styled
+def motif_logo(table: pd.DataFrame) -> Figure | None:
+    """Draw the letters around the motif at summits, and around all motifs of the same genes."""
+    if table.empty:
+        return None
+    canvas = Canvas(figsize=(WIDTH, 3.6), layout="constrained")
+    counts = {
+        "at summits": table[list(LETTER_COLOURS)],
+        "of the same genes in all": table[[f"all_{letter}" for letter in LETTER_COLOURS]],
+    }
+    offsets = table["offset"].to_numpy(dtype=int)
+    for axes, (where, own) in zip(canvas.subplots(2, sharex=True), counts.items(), strict=True):
+        values = own.to_numpy(dtype=np.int64)
+        _draw_logo(axes, offsets, values)
+        axes.set_ylabel("Bits")
+        axes.set_title(
+            f"{int(values.sum(axis=1).max()):,} motifs {where}", loc="left", fontsize=9.5
+        )
+    axes.set_xlabel("Nucleotides from the adenosine of the motif")
+    best = table[list(LETTER_COLOURS)].astype(int).idxmax(axis=1)
+    alt = "Sequence logo of motifs at summits; commonest letters: " + "".join(best)
+    return _finish(canvas, "motif-logo", f"{alt}, from {offsets[0]} to {offsets[-1]}.")
+
+
+def _draw_logo(axes: Axes, offsets: IntArray, counts: IntArray) -> None:
+    """Draw a sequence logo: letters as high as their share of the information of their place.
+
+    Parameters
+    ----------
+    offsets
+        Places, shape (places,).
+    counts
+        Of the letters of `LETTER_COLOURS`, shape (places, 4).
+    """
+    heights = information(counts)[:, None] * counts / counts.sum(axis=1, keepdims=True).clip(1)
+    for place, row in zip(offsets, heights, strict=True):
+        floor = 0.0
+        for number in np.argsort(row, kind="stable"):
+            if row[number] > 0:
+                _draw_letter(axes, list(LETTER_COLOURS)[number], place, floor, row[number])
+            floor += row[number]
+    axes.set_xlim(offsets[0] - 0.6, offsets[-1] + 0.6)
+    axes.set_ylim(0, 2)
+    axes.set_yticks([0, 1, 2])
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+
+
+def _draw_letter(axes: Axes, letter: str, place: float, floor: float, height: float) -> None:
+    """Draw a letter stretched to the width of a place and a height in data units."""
+    path = TextPath(
+        (0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")
+    )
+    box = path.get_extents()
+    stretch = Affine2D().translate(-box.x0, -box.y0).scale(0.9 / box.width, height / box.height)
+    outline = stretch.translate(place - 0.45, floor).transform_path(path)
+    axes.add_patch(PathPatch(outline, facecolor=LETTER_COLOURS[letter], linewidth=0))
+
+
+@_styled
+def saturation(table: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
+    """Draw the peaks at parts of the fragments, by condition."""
+    if table.empty or not table["peaks"].any():
+        return None
+    canvas, axes = _canvas(2.8)
+    listed = []
+    for name, rows in table.groupby("condition", sort=False):
+        shares, peaks = (rows[column].to_numpy(dtype=float) for column in ("fraction", "peaks"))
+        axes.plot(shares, peaks, color=colours.get(name, CROWD), marker="o", label=name)
+        listed.append(
+            f"{name} "
+            + ", ".join(
+                f"{count:,.0f} at {share:.0%}" for share, count in zip(shares, peaks, strict=True)
+            )
+        )
+    axes.set_xlim(0, 1.04)
+    axes.set_ylim(0, 1.08 * table["peaks"].max())
+    axes.set_xticks(sorted(table["fraction"].unique()))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlabel("Share of the fragments")
+    axes.set_ylabel("Peaks")
+    axes.grid()
+    _legend_above(axes, 4)
+    return _finish(canvas, "saturation", "Peaks at parts of the depth: " + "; ".join(listed) + ".")
 
 
 @_styled

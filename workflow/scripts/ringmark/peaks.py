@@ -357,6 +357,20 @@ def prepare_condition(
     return Condition(name, tuple(pairs), ip, inputs, background, tests)
 
 
+def recount_condition(
+    condition: Condition,
+    pairs: Sequence[PairCoverage],
+    layout: BinLayout,
+    thresholds: Thresholds,
+) -> Condition:
+    """Return a condition with other coverage of its pairs, tested on the background it has."""
+    ip = np.stack([pair.ip.bins(layout) for pair in pairs], axis=1)
+    inputs = np.stack([pair.input.bins(layout) for pair in pairs], axis=1)
+    background, shared = condition.background, group_by_input(pairs)
+    tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, shared)
+    return Condition(condition.name, tuple(pairs), ip, inputs, background, tests)
+
+
 def single_pair(
     condition: Condition, index: int, layout: BinLayout, thresholds: Thresholds
 ) -> Condition:
@@ -527,11 +541,46 @@ def peak_counts(peaks: Sequence[Peak], coverage: Coverage, layout: BinLayout) ->
     return coverage.overlapping(first, end)
 
 
-def region_of(gene: Gene, position: int) -> str:
-    """Return the region of a transcript that a genomic position lies in.
+@dataclass(frozen=True)
+class CodingPlace:
+    """A place on a coding transcript, in spliced nucleotides from its 5' end.
+
+    Attributes
+    ----------
+    place
+        The place itself.
+    start, end
+        The coding sequence, half-open.
+    length
+        Of the transcript.
+    """
+
+    place: int
+    start: int
+    end: int
+    length: int
+
+
+def coding_place(gene: Gene, position: int) -> CodingPlace | None:
+    """Return where a genomic position lies on a coding transcript; ``None`` if on none.
 
     The transcript is the one with the longest coding sequence among those whose exons hold the
     position.
+    """
+    best = None
+    for transcript in gene.transcripts:
+        bounds = _coding_bounds(transcript)
+        place = int(transcript.exons.to_spliced(np.array([position]))[0])
+        if bounds is None or place < 0:
+            continue
+        start, end = bounds
+        if best is None or end - start > best.end - best.start:
+            best = CodingPlace(place, start, end, transcript.exons.length)
+    return best
+
+
+def region_of(gene: Gene, position: int) -> str:
+    """Return the region of a transcript (see `coding_place`) that a genomic position lies in.
 
     Returns
     -------
@@ -539,21 +588,14 @@ def region_of(gene: Gene, position: int) -> str:
         ``stop_codon`` up to `STOP_CODON_DISTANCE` spliced nucleotides from the last base of the
         coding sequence; else ``5UTR``, ``CDS`` or ``3UTR``; ``exon`` without coding transcript.
     """
-    best: tuple[int, str] = (0, "exon")
-    for transcript in gene.transcripts:
-        bounds = _coding_bounds(transcript)
-        place = int(transcript.exons.to_spliced(np.array([position]))[0])
-        if bounds is None or place < 0 or bounds[1] - bounds[0] <= best[0]:
-            continue
-        start, end = bounds
-        if abs(place - (end - 1)) <= STOP_CODON_DISTANCE:
-            region = "stop_codon"
-        elif place < start:
-            region = "5UTR"
-        else:
-            region = "CDS" if place < end else "3UTR"
-        best = (end - start, region)
-    return best[1]
+    found = coding_place(gene, position)
+    if found is None:
+        return "exon"
+    if abs(found.place - (found.end - 1)) <= STOP_CODON_DISTANCE:
+        return "stop_codon"
+    if found.place < found.start:
+        return "5UTR"
+    return "CDS" if found.place < found.end else "3UTR"
 
 
 def _coding_bounds(transcript: Transcript) -> tuple[int, int] | None:

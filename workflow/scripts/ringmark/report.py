@@ -26,6 +26,9 @@ SCHEMAS: dict[str, Table] = {
     "circles": tables.CIRCLES,
     "peaks": tables.PEAKS,
     "quality": tables.QUALITY,
+    "saturation": tables.SATURATION,
+    "metagene": tables.METAGENE,
+    "motif": tables.MOTIF,
     "circle_m6a": tables.CIRCLE_M6A,
     "genes": tables.DIFFERENTIAL,
     "circle_differential": tables.DIFFERENTIAL,
@@ -39,7 +42,18 @@ SCHEMAS: dict[str, Table] = {
 }
 #: Count matrices: first column the id, then one column a library.
 MATRICES = ("bsj_counts", "linear_counts", "ip_counts", "input_counts", "gene_counts")
-NEEDS_IP = frozenset({"peaks", "quality", "circle_m6a", "methylation", "circle_methylation"})
+NEEDS_IP = frozenset(
+    {
+        "peaks",
+        "quality",
+        "saturation",
+        "metagene",
+        "motif",
+        "circle_m6a",
+        "methylation",
+        "circle_methylation",
+    }
+)
 
 NEEDS_GENOME = frozenset(
     {"circles", "circle_m6a", "circle_differential", "ratio", "circle_methylation"}
@@ -754,8 +768,28 @@ def peaks_section(evidence: Evidence) -> Section:
                 [table_view(evidence, "quality", "Quality of each pair", quality, more)],
             )
         )
+    saturation = evidence.get("saturation")
+    if saturation is not None and len(saturation):
+        parts.append(_saturation_part(evidence, saturation))
     parts.append(_peaks_part(evidence))
     return _section(evidence, "peaks", parts)
+
+
+def _saturation_part(evidence: Evidence, saturation: pd.DataFrame) -> Part:
+    """Say and show how many peaks less depth would have found."""
+    sentences = []
+    for name, rows in saturation.groupby("condition", sort=False):
+        peaks = rows.set_index("fraction")["peaks"]
+        whole, half = int(peaks.loc[1.0]), int(peaks.loc[0.5])
+        text = f"{name}: {count_of(whole, 'peak')}"
+        sentences.append(f"{text}, {half:,} of half of the fragments." if whole else f"{text}.")
+    return Part(
+        "Is the sequencing deep enough?",
+        [" ".join(sentences)],
+        None,
+        _illustrations(evidence, [figures.saturation(saturation, evidence.colours)]),
+        [table_view(evidence, "saturation", "Peaks at parts of the depth", saturation)],
+    )
 
 
 def _peaks_part(evidence: Evidence) -> Part:
@@ -772,21 +806,30 @@ def _peaks_part(evidence: Evidence) -> Part:
         f"median width {lengths.median():.0f} nt, median enrichment "
         f"{2 ** peaks['log2_enrichment'].median():.1f}-fold{with_motif}."
     )
+    metagene, motif = evidence.get("metagene"), evidence.get("motif")
     drawn = [
         figures.peak_regions(peaks, evidence.colours),
+        None if metagene is None else figures.metagene(metagene, evidence.colours),
+        None if motif is None else figures.motif_logo(motif),
         figures.drach_distance(peaks),
         figures.peak_widths(peaks),
         figures.peak_enrichment(peaks),
     ]
     hidden = ("chrom", "start", "end", "strand", "block_sizes", "block_starts", "gene_id", "pvalue")
     ordered = peaks.sort_values(["padj", "pvalue", "peak"], kind="stable")
-    view = table_view(evidence, "peaks", "All peaks", ordered, (*hidden, "summit", "samples"))
+    views = [table_view(evidence, "peaks", "All peaks", ordered, (*hidden, "summit", "samples"))]
+    for key, title, table in (
+        ("metagene", "Summits along the transcript", metagene),
+        ("motif", "Letters around the motif", motif),
+    ):
+        if table is not None and len(table):
+            views.append(table_view(evidence, key, title, table))
     matrices = {
         "ip_counts": "IP fragments of each peak and library",
         "input_counts": "Input fragments of each peak and library",
     }
     links = _matrix_links(evidence, matrices)
-    return Part("Peaks", [text], None, _illustrations(evidence, drawn), [view], links)
+    return Part("Peaks", [text], None, _illustrations(evidence, drawn), views, links)
 
 
 def circle_m6a_section(evidence: Evidence) -> Section:

@@ -262,8 +262,52 @@ QUALITY = Table(
         "drach_pvalue": NUMBER,
         "stop_codon_enrichment": NUMBER,
         "replicate_jaccard": NUMBER,
+        "closest_input": STRING,
         "verdict": STRING,
         "reason": STRING,
+    },
+)
+
+#: Peaks of one condition at a part of its fragments, one row a condition and part.
+SATURATION = Table(
+    "saturation",
+    {
+        "condition": STRING,
+        "fraction": NUMBER,
+        "ip_fragments": INTEGER,
+        "input_fragments": INTEGER,
+        "peaks": INTEGER,
+        "recovered": NUMBER,
+    },
+)
+
+#: Summits along the transcript, one row a condition and part of a region.
+METAGENE = Table(
+    "metagene",
+    {
+        "condition": STRING,
+        "region": STRING,
+        "start": NUMBER,
+        "end": NUMBER,
+        "summits": INTEGER,
+        "uniform": NUMBER,
+    },
+)
+
+#: Letters around the methylated adenosine of the motifs at summits, one row a place.
+MOTIF = Table(
+    "motif",
+    {
+        "offset": INTEGER,
+        "A": INTEGER,
+        "C": INTEGER,
+        "G": INTEGER,
+        "U": INTEGER,
+        "information": NUMBER,
+        "all_A": INTEGER,
+        "all_C": INTEGER,
+        "all_G": INTEGER,
+        "all_U": INTEGER,
     },
 )
 
