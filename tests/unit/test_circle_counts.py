@@ -27,18 +27,12 @@ from toy_circles import (
 
 from ringmark.alignments import Mate, Placement
 from ringmark.backsplice import Junction, Limits, aligned_runs
-from ringmark.circle_counts import (
-    Boundary,
-    BoundaryBuilder,
-    Tally,
-    counts_row,
-    cut_read,
-    format_introns,
-    mismatches,
-    parse_introns,
-)
+from ringmark.circle_counter import Tally
+from ringmark.circle_counts import counts_row, format_introns, parse_introns
+from ringmark.circle_ways import Boundary, BoundaryBuilder, cut_read
 from ringmark.circles import build_circle
 from ringmark.errors import InputError
+from ringmark.sequence import mismatches
 
 CIRCLE = EXONS[1:3]
 PLUS = Junction("p", 1800, 2700, "+", "GT/AG", 2)

@@ -22,7 +22,8 @@ from toy_circles import (
 from count_circles import junctions_of, main
 from ringmark.alignments import Mate
 from ringmark.backsplice import JUNCTIONS, Junction
-from ringmark.circle_counts import CIRCLE_COUNTS, MATE_FILTER, READ_FILTERS
+from ringmark.circle_counter import MATE_FILTER, READ_FILTERS
+from ringmark.circle_counts import CIRCLE_COUNTS
 from ringmark.tables import FILTERS
 
 CIRCLE = EXONS[1:3]

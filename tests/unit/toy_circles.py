@@ -13,7 +13,8 @@ import pysam
 from ringmark.alignments import Mate, Placement, bam_header, mapping_quality, sam_records
 from ringmark.annotation import Annotation
 from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites
-from ringmark.circle_counts import Tally, count_circles
+from ringmark.circle_counter import Tally
+from ringmark.circle_counts import count_circles
 from ringmark.circles import build_circle
 from ringmark.sequence import reverse_complement
 

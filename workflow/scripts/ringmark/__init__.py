@@ -5,8 +5,9 @@ A module imports only from the floors below its own, and from what stands left o
 0. ``errors``, ``files``, ``tables``, ``intervals``, ``sequence``
 1. ``study``, ``annotation``, ``alignments``, ``fragments``, ``exon_ends``, ``betabinomial``,
    ``multiple_testing``
-2. ``backsplice``, ``circles``, ``tandem_copies``, ``circle_search``, ``circle_counts`` · ``bins``,
-   ``background``, ``summits``, ``peaks`` · ``simulate`` and its parts
+2. ``backsplice``, ``circles``, ``tandem_copies``, ``circle_search``, ``circle_ways``,
+   ``circle_counter``, ``circle_counts`` · ``bins``, ``background``, ``summits``, ``peaks``,
+   ``pairing``, ``saturation``, ``profiles`` · ``simulate`` and its parts
 3. ``enrichment``, ``efficiency``, ``differential``, ``regulators``
 4. ``figures``, ``report``
 
