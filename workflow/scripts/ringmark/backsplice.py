@@ -658,6 +658,21 @@ def linear_cost(
     return cost
 
 
+def is_perfect(read: pysam.AlignedSegment, end: int | None) -> bool:
+    """Return whether a read covers as much of the genome as it has bases, without a difference.
+
+    Its `linear_cost` is 0; this is quicker, for the millions of such reads.
+
+    Parameters
+    ----------
+    end
+        Where its alignment ends on the genome; ``None`` without a place.
+    """
+    if end is None or end - read.reference_start != read.query_length:
+        return False
+    return bool(read.get_tag(EDIT_DISTANCE) == 0)
+
+
 #: Leaves out reads that are aligned in one piece with too few differences to be doubted: what
 #: `linear_cost` says of them, for the millions of them at once, and by htslib.
 DOUBTED_READS = f"filter=ncigar != 1 || [NM] >= {MARGIN}"

@@ -16,7 +16,7 @@ import pysam
 
 from ringmark.alignments import SECONDARY, SUPPLEMENTARY
 from ringmark.annotation import Annotation
-from ringmark.backsplice import MARGIN, Limits, SpliceSites, linear_cost
+from ringmark.backsplice import MARGIN, Limits, SpliceSites, is_perfect, linear_cost
 from ringmark.circle_counter import MATE_FILTER, READ_FILTERS, ContigCounter, Tally
 from ringmark.circle_search import CircleSearch, Preference, preference
 from ringmark.circle_ways import CERTAIN_ANCHOR, BoundaryBuilder
@@ -206,7 +206,9 @@ def _scan(
             if not counter.is_doubtful(str(read.query_name)):
                 continue
             doubtful.add(str(read.query_name))
-        if not flag & SUPPLEMENTARY and linear_cost(read, search.sites) >= MARGIN:
+        if flag & SUPPLEMENTARY or is_perfect(read, end):
+            continue
+        if linear_cost(read, search.sites) >= MARGIN:
             search.look(read)
     return doubtful
 
