@@ -395,6 +395,21 @@ def test_tandem_duplication(tmp_path: Path, differences: int, counted: bool, clo
     assert found.closer == closer
 
 
+@pytest.mark.parametrize(("differences", "counted"), [(0, False), (1, True), (3, True)])
+def test_linear_rna_whose_parts_lie_at_the_wrong_copies(
+    tmp_path: Path, differences: int, counted: bool
+) -> None:
+    """A read over exon 2 and its copy that an aligner split as if it went round both.
+
+    It is the circle's only if it shows a base that linear RNA does not.
+    """
+    world = tandem_world(tmp_path, differences)
+    junction = Junction("p", 1800, 2700, "+", "GT/AG", 2)
+    reads = {"f": single(world, "p", ((1800, 2000), (2500, 2700)), 350, 100, "+")}
+    found = tally(world, tmp_path, reads, junction)
+    assert bool(found.back_splice) is counted
+
+
 #: The circle of exons 2 and 3 with an end or a start in the exon that nobody annotated.
 NOVEL_ENDS = {
     "right": replace(PLUS, end=2690, annotated=1),

@@ -56,6 +56,7 @@ from ringmark.circle_ways import (
     Boundary,
     Contest,
     Key,
+    Twins,
     Way,
     agreeing_way,
     compete,
@@ -139,6 +140,13 @@ class _Touch(NamedTuple):
     tail: str
     inner: str
 
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Bases before the junction of a circle, backwards, and after it."""
+        if self.boundary.side == "left":
+            return self.tail, self.inner
+        return self.inner, self.tail
+
 
 class _Crossing(NamedTuple):
     """What the best read of a fragment shows of a circle.
@@ -205,6 +213,7 @@ class ContigCounter:
         genome: pysam.FastaFile,
         circles: Sequence[Circle],
         boundaries: Sequence[Boundary],
+        twins: Sequence[Twins],
         sites: SpliceSites,
         strandedness: str,
         limits: Limits,
@@ -216,6 +225,7 @@ class ContigCounter:
         self.numbers = {circle.name: number for number, circle in enumerate(circles)}
         self.sites = sites
         self.boundaries = boundaries
+        self.twins = twins
         self.places = [boundary.position for boundary in boundaries]
         #: The first boundary that records yet to come may touch.
         self.first = 0
@@ -389,6 +399,7 @@ class ContigCounter:
             circle
             for circle in rounds
             if self._other_end(circle, touch.boundary, touch.inner, strand)
+            and not self.twins[circle].explain(*touch.sides)
         ]
         if not rounds:
             return READ_FILTERS[2]
@@ -427,6 +438,8 @@ class ContigCounter:
             Bases of the read from the junction on, towards the left and towards the right.
         """
         number = self.numbers[circle.name]
+        if self.twins[number].explain(before, after):
+            return True
         junction = circle.junction
         contests = [
             compete(self._ways_of(key, number), tail, junction.strand)

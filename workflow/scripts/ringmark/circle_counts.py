@@ -124,9 +124,11 @@ def count_circles(
         numbers[circle.junction.chrom].append(number)
     for chrom, own in numbers.items():
         of_contig = [circles[number] for number in own]
-        boundaries = BoundaryBuilder(chrom, genome, annotation).build(of_contig)
+        builder = BoundaryBuilder(chrom, genome, annotation)
+        boundaries = builder.build(of_contig)
+        twins = [builder.twins(circle) for circle in of_contig]
         counters[chrom] = ContigCounter(
-            bam, genome, of_contig, boundaries, sites, strandedness, limits
+            bam, genome, of_contig, boundaries, twins, sites, strandedness, limits
         )
 
     def is_linear(number: int, before: str, after: str) -> bool:

@@ -21,7 +21,7 @@ import pysam
 from ringmark.annotation import Annotation, Gene
 from ringmark.backsplice import MARGIN, PLACEMENT_RANGE, Run
 from ringmark.circle_search import joined_bases, paths
-from ringmark.circles import Circle
+from ringmark.circles import Circle, lookalikes
 from ringmark.exon_ends import MISMATCH_RATE, longest
 from ringmark.sequence import mismatches
 
@@ -164,6 +164,26 @@ class BoundaryBuilder:
         yield from (((end, "right"), bases) for bases in longest([*dict.fromkeys(firsts)]))
         yield from (((start, "left"), bases) for bases in longest([*dict.fromkeys(lasts)]))
 
+    def twins(self, circle: Circle) -> Twins:
+        """Return the linear RNA that a circle can be taken for, wherever its reads are placed."""
+        junction, gene = circle.junction, circle.gene
+        if gene is None or junction.annotated < 2:
+            return Twins()
+        starts = {junction.start, *lookalikes(gene, "start", junction, self.genome)}
+        ends = {junction.end, *lookalikes(gene, "end", junction, self.genome)}
+        linear = {
+            (self._read(exons[:number], "left"), self._read(exons[number:], "right")): None
+            for exons in self._transcripts(gene)
+            for number in range(1, len(exons))
+            if exons[number - 1][1] in ends and exons[number][0] in starts
+        }
+        if not linear:
+            return Twins()
+        round_ways = list(self._round_ways(circle))
+        befores = tuple(bases for (_, side), bases in round_ways if side == "left")
+        afters = tuple(bases for (_, side), bases in round_ways if side == "right")
+        return Twins(tuple(linear), befores, afters)
+
     def _transcripts(self, gene: Gene) -> list[list[tuple[int, int]]]:
         """Return the exons of a gene's transcripts, as pairs of integers."""
         if gene.gene_id not in self._exons:
@@ -184,6 +204,38 @@ class BoundaryBuilder:
             first = max(position - PLACEMENT_RANGE, 0)
             return self.genome.fetch(self.chrom, first, position).upper()
         return self.genome.fetch(self.chrom, position, position + PLACEMENT_RANGE).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Linear RNA whose splice sites look like the ends of a circle, and the circle itself.
+
+    Each is given by what reads show before its junction, backwards, and after it. An aligner may
+    place the parts of a linear read at the ends of the circle, where no linear way leads on.
+
+    Attributes
+    ----------
+    linear
+        Of each annotated intron between such splice sites; most circles have none.
+    befores, afters
+        Of the circle, on its paths.
+    """
+
+    linear: tuple[tuple[str, str], ...] = ()
+    befores: tuple[str, ...] = ()
+    afters: tuple[str, ...] = ()
+
+    def explain(self, before: str, after: str) -> bool:
+        """Return whether linear RNA explains a read as well as the circle does."""
+        if not self.linear:
+            return False
+        before, after = before[:COMPARED_BASES], after[:COMPARED_BASES]
+        circular = min(mismatches(before, own) for own in self.befores)
+        circular += min(mismatches(after, own) for own in self.afters)
+        return any(
+            mismatches(before, left) + mismatches(after, right) <= circular
+            for left, right in self.linear
+        )
 
 
 def cut_read(runs: Sequence[Run], position: int, side: str) -> tuple[int, int] | None:

@@ -213,7 +213,7 @@ def has_clear_ends(circle: Circle, annotation: Annotation, genome: pysam.FastaFi
     if junction.annotated == 2 and not ends_share_gene(junction, annotation):
         return False
     return circle.gene is None or not any(
-        _lookalikes(circle.gene, side, junction, genome) for side in ("start", "end")
+        lookalikes(circle.gene, side, junction, genome) for side in ("start", "end")
     )
 
 
@@ -230,8 +230,8 @@ def alternatives(
     ):
         if not _has_ends(gene, junction):
             continue
-        starts = [junction.start, *_lookalikes(gene, "start", junction, genome)]
-        ends = [junction.end, *_lookalikes(gene, "end", junction, genome)]
+        starts = [junction.start, *lookalikes(gene, "start", junction, genome)]
+        ends = [junction.end, *lookalikes(gene, "end", junction, genome)]
         for start in sorted(starts):
             for end in sorted(ends):
                 if start < end:
@@ -240,7 +240,7 @@ def alternatives(
     return [item for item in found if (item.start, item.end) != place]
 
 
-def _lookalikes(gene: Gene, side: str, junction: Junction, genome: pysam.FastaFile) -> list[int]:
+def lookalikes(gene: Gene, side: str, junction: Junction, genome: pysam.FastaFile) -> list[int]:
     """Return the other splice sites of a gene that can be taken for one end of a junction."""
     position = junction.start if side == "start" else junction.end
     own = end_bases(genome, junction.chrom, side, position)
