@@ -172,8 +172,7 @@ def evidence_row(
     retained: Mapping[tuple[int, int], int],
 ) -> dict[str, object]:
     """Return what speaks for a circle, for the exons listed for it, and against it."""
-    ends, starts = circle.exons.ends[:-1].tolist(), circle.exons.starts[1:].tolist()
-    path = {intron: spliced.get(intron, 0) for intron in zip(ends, starts, strict=True)}
+    path = {intron: spliced.get(intron, 0) for intron in circle.exons.gaps}
     return {
         "circle": circle.name,
         "split_reads": int(candidate["split_reads"]),

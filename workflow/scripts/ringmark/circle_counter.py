@@ -619,7 +619,7 @@ class ContigCounter:
     def _look_inside(self, owners: Mapping[str, int]) -> dict[str, _Inside]:
         """Read what the fragments of circles show inside them."""
         found: dict[str, _Inside] = defaultdict(_Inside)
-        gaps = {number: _gaps(self.circles[number]) for number in set(owners.values())}
+        gaps = {number: self.circles[number].exons.gaps for number in set(owners.values())}
         for read in self._records(owners):
             name = str(read.query_name)
             number = owners[name]
@@ -681,12 +681,6 @@ def _outside(runs: Sequence[Run], boundary: Boundary) -> int:
     if boundary.side == "left":
         return sum(max(min(end, boundary.position) - start, 0) for start, end, _ in runs)
     return sum(max(end - max(start, boundary.position), 0) for start, end, _ in runs)
-
-
-def _gaps(circle: Circle) -> list[tuple[int, int]]:
-    """Return what lies between the exons of a circle."""
-    starts, ends = circle.exons.starts.tolist(), circle.exons.ends.tolist()
-    return list(zip(ends[:-1], starts[1:], strict=True))
 
 
 def _covered(blocks: Sequence[tuple[int, int]], start: int, end: int) -> int:

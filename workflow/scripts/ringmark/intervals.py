@@ -53,6 +53,11 @@ class Blocks:
         return int((self.ends - self.starts).sum())
 
     @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """What lies between the blocks, from left to right: the introns of a transcript."""
+        return list(zip(self.ends[:-1].tolist(), self.starts[1:].tolist(), strict=True))
+
+    @property
     def offsets(self) -> IntArray:
         """Spliced position of each block's first genomic base, counted from the left."""
         sizes = self.ends - self.starts

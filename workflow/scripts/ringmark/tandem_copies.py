@@ -112,13 +112,7 @@ def _copies_of(
     genome: pysam.FastaFile,
 ) -> Iterator[Copies]:
     """Yield the nearest copies on both sides of each intron of a gene."""
-    introns = {
-        intron
-        for item in gene.transcripts
-        for intron in zip(
-            item.exons.ends[:-1].tolist(), item.exons.starts[1:].tolist(), strict=True
-        )
-    }
+    introns = {intron for item in gene.transcripts for intron in item.exons.gaps}
     for left_end, right_start in sorted(introns):
         left_start = max((s for s in starts.get(right_start, ()) if s < left_end), default=None)
         right_end = min((e for e in ends.get(left_end, ()) if e > right_start), default=None)
