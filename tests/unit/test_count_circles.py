@@ -118,8 +118,8 @@ def test_a_library_without_reads_counts_nought(world: World, tmp_path: Path) -> 
 def test_junctions_of_the_candidates(world: World, tmp_path: Path) -> None:
     novel = Junction("p", 1850, 2700, "+", "GT/AG", 1)
     path = write_candidates(tmp_path / "candidates.tsv", [PLUS, LARIAT, novel])
-    assert junctions_of(JUNCTIONS.read(path), world.sites) == [PLUS, LARIAT, novel]
-    assert junctions_of(JUNCTIONS.empty(), world.sites) == []
+    assert junctions_of(JUNCTIONS.rows(path), world.sites) == [PLUS, LARIAT, novel]
+    assert junctions_of([], world.sites) == []
 
 
 def test_candidates_of_another_kind(

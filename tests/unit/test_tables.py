@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -64,6 +68,79 @@ def test_written_again_it_is_the_same(tmp_path):
     TOY.write(rows, tmp_path / "one.tsv")
     TOY.write(TOY.read(tmp_path / "one.tsv"), tmp_path / "two.tsv")
     assert (tmp_path / "one.tsv").read_bytes() == (tmp_path / "two.tsv").read_bytes()
+
+
+ODD_ROWS = [
+    {"name": "", "count": None, "value": math.nan},
+    {"name": "NaN", "count": -1.0, "value": math.inf},
+    {"name": 'a "quoted" word', "count": np.int64(2**40), "value": np.float32(1 / 3)},
+    {"name": "a\ttab", "count": pd.NA, "value": 1e-30},
+    {"name": 7, "count": True, "value": 12345678},
+    {"name": pd.NA, "count": 0, "value": None},
+]
+
+
+def test_rows_are_written_as_frames_are(tmp_path):
+    TOY.write(ODD_ROWS, tmp_path / "rows.tsv")
+    TOY.write(TOY.frame(ODD_ROWS), tmp_path / "frame.tsv")
+    assert (tmp_path / "rows.tsv").read_bytes() == (tmp_path / "frame.tsv").read_bytes()
+
+
+def test_a_row_of_another_type_is_our_mistake(tmp_path):
+    with pytest.raises(TypeError, match=r"1\.5 is not a whole number"):
+        TOY.write([{"name": "a", "count": 1.5, "value": 1}], tmp_path / "toy.tsv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_are_read_as_frames_are(tmp_path):
+    path = tmp_path / "toy.tsv"
+    TOY.write(ODD_ROWS, path)
+    shown = TOY.read(path).astype(object)
+    assert TOY.rows(path) == shown.where(shown.notna(), None).to_dict("records")
+    assert TOY.rows(path)[2] == {"name": 'a "quoted" word', "count": 2**40, "value": 0.333333}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("name\tcount\tvalue\n", []),
+        ("value\tname\tother\tcount\n1\ta\tx\t2\n", [{"name": "a", "count": 2, "value": 1}]),
+        ("name\tcount\tvalue\n\na\t2\t1\n", [{"name": "a", "count": 2, "value": 1}]),
+    ],
+)
+def test_tables_of_other_shapes_are_read_as_rows(tmp_path, text, rows):
+    path = tmp_path / "toy.tsv"
+    path.write_text(text)
+    assert TOY.rows(path) == rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "name\tcount\n",
+        "name\tcount\tvalue\tname\n",
+        "name\tcount\tvalue\na\tmany\t1\n",
+        "name\tcount\tvalue\na\t1_000\t1\n",
+        "name\tcount\tvalue\na\t1\t1\t1\n",
+        "name\tcount\tvalue\n\xff\t1\t1\n",
+    ],
+)
+def test_rows_and_frames_are_refused_with_the_same_words(tmp_path, text):
+    path = tmp_path / "toy.tsv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError) as of_frame:
+        TOY.read(path)
+    with pytest.raises(InputError) as of_rows:
+        TOY.rows(path)
+    assert str(of_rows.value) == str(of_frame.value)
+
+
+@pytest.mark.parametrize("program", ["find_back_splices", "count_circles"])
+def test_programs_that_stream_reads_do_without_pandas(program):
+    code = f"import sys, {program}; sys.exit('pandas' in sys.modules)"
+    path = {"PYTHONPATH": str(Path(tables.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=os.environ | path, check=True)
 
 
 def test_a_row_without_a_column_is_our_mistake():

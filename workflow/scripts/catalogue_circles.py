@@ -166,7 +166,7 @@ def circle_row(
 def evidence_row(
     circle: Circle,
     support: Support,
-    candidate: pd.Series,
+    candidate: Mapping[str, int],
     reason: str,
     spliced: Mapping[tuple[int, int], int],
     retained: Mapping[tuple[int, int], int],
@@ -175,8 +175,8 @@ def evidence_row(
     path = {intron: spliced.get(intron, 0) for intron in circle.exons.gaps}
     return {
         "circle": circle.name,
-        "split_reads": int(candidate["split_reads"]),
-        "realigned_reads": int(candidate["realigned_reads"]),
+        "split_reads": candidate["split_reads"],
+        "realigned_reads": candidate["realigned_reads"],
         "reads": support.reads,
         "distinct_positions": support.positions,
         "shared_fragments": support.shared,
@@ -262,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     annotation = Annotation.read(arguments.annotation)
     sites = SpliceSites.of(annotation)
     counts = {path.stem: CIRCLE_COUNTS.read(path) for path in arguments.counts}
-    candidates = JUNCTIONS.read(arguments.candidates)
+    candidates = JUNCTIONS.rows(arguments.candidates)
     junctions = junctions_of(candidates, sites)
     with pysam.FastaFile(str(arguments.genome)) as genome:
         study = study_counts(counts, junctions, annotation, genome)
@@ -290,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             circles.append(circle)
             reasons.append(reason)
             rows.append(circle_row(circle, reads.loc[name], reason, genome))
-            evidence.append(evidence_row(circle, shown, candidates.iloc[place], reason, *inside))
+            evidence.append(evidence_row(circle, shown, candidates[place], reason, *inside))
         sequences = [f">{item.name}\n{item.sequence(genome)}\n" for item in circles]
     names = [circle.name for circle in circles]
     logs = [FILTERS.read(path) for path in arguments.filters]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import pysam
 
 from ringmark.alignments import library_strandedness
@@ -40,12 +40,12 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def junctions_of(candidates: pd.DataFrame, sites: SpliceSites) -> list[Junction]:
-    """Return the candidates as junctions, in their order."""
+def junctions_of(candidates: Sequence[Mapping[str, Any]], sites: SpliceSites) -> list[Junction]:
+    """Return the candidates, rows of `JUNCTIONS`, as junctions in their order."""
     junctions = []
-    for row in candidates.itertuples(index=False):
-        place = (str(row.chrom), int(row.start), int(row.end), str(row.strand))
-        motif = str(row.splice_motif)
+    for row in candidates:
+        place = (row["chrom"], row["start"], row["end"], row["strand"])
+        motif = row["splice_motif"]
         junctions.append(Junction(*place, motif, sites.annotated_ends(*place, motif)))
     return junctions
 
@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     annotation = Annotation.read(arguments.annotation)
     sites = SpliceSites.of(annotation)
-    candidates = JUNCTIONS.read(arguments.candidates)
+    candidates = JUNCTIONS.rows(arguments.candidates)
     circles = [
         build_circle(junction, annotation, sites) for junction in junctions_of(candidates, sites)
     ]
-    evidence = (candidates["split_reads"] + candidates["realigned_reads"]).tolist()
+    evidence = [row["split_reads"] + row["realigned_reads"] for row in candidates]
     with (
         pysam.AlignmentFile(str(arguments.bam)) as bam,
         pysam.FastaFile(str(arguments.genome)) as genome,

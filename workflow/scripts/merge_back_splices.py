@@ -56,7 +56,7 @@ def with_alternatives(
     """Add the circles that candidates, or linear RNA, can be taken for, without evidence."""
     known = set(candidates[PLACE].itertuples(index=False, name=None))
     others = [one for pair in find_copies(annotation, genome, limits) for one in pair]
-    for junction in junctions_of(candidates, SpliceSites.of(annotation)):
+    for junction in junctions_of(candidates.to_dict("records"), SpliceSites.of(annotation)):
         if junction.annotated == 2:
             others += alternatives(junction, annotation, genome)
     added: dict[tuple[str, int, int, str], str] = {}

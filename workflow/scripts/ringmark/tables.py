@@ -3,22 +3,32 @@
 Here stand the tables that several stages share; one that a single stage makes and reads (junctions,
 reviewed claims) stands in the module of that stage. All tables are tab-separated with a header, a
 missing value is ``NA``, and a table without rows still has its header.
+
+Programs that stream reads take and give rows as mappings, without pandas: to import it takes longer
+than they need for a small library.
 """
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ringmark.errors import InputError
 from ringmark.files import whole_file
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: Column types: ``string``, ``integer`` (missing allowed), ``number``.
 STRING, INTEGER, NUMBER = "string", "Int64", "float64"
+#: What stands for a missing value.
+MISSING = "NA"
+#: How numbers are written: with six significant digits.
+NUMBER_FORMAT = "%.6g"
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Table:
 
     def empty(self) -> pd.DataFrame:
         """Return the table without rows, every column typed."""
+        import pandas as pd
+
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in self.columns.items()})
 
     def frame(self, rows: Sequence[Mapping[str, object]] | pd.DataFrame) -> pd.DataFrame:
@@ -48,17 +60,68 @@ class Table:
         KeyError
             If a column is missing.
         """
+        import pandas as pd
+
         frame = pd.DataFrame(rows)
         if frame.empty:
             return self.empty()
-        missing = [name for name in self.columns if name not in frame.columns]
-        if missing:
-            raise KeyError(f"{self.name}: no column {', '.join(missing)}")
+        self._require(frame.columns)
         return frame[list(self.columns)].astype(dict(self.columns)).reset_index(drop=True)
 
     def write(self, rows: Sequence[Mapping[str, object]] | pd.DataFrame, path: str | Path) -> None:
-        """Write the table, complete or not at all (see `write_tsv`)."""
-        write_tsv(self.frame(rows), path)
+        """Write the table, complete or not at all (see `write_tsv`).
+
+        Raises
+        ------
+        KeyError
+            If a column is missing.
+        """
+        if not isinstance(rows, Sequence):
+            write_tsv(self.frame(rows), path)
+            return
+        for row in rows:
+            self._require(row)
+        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+            writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+            writer.writerow(self.columns)
+            writer.writerows(
+                [_text(row[name], kind) for name, kind in self.columns.items()] for row in rows
+            )
+
+    def _require(self, present: Container[str]) -> None:
+        missing = [name for name in self.columns if name not in present]
+        if missing:
+            raise KeyError(f"{self.name}: no column {', '.join(missing)}")
+
+    def rows(self, path: str | Path) -> list[dict[str, Any]]:
+        """Read the table as rows: column to text, whole number or number, or ``None``.
+
+        Raises
+        ------
+        InputError
+            As `read` does.
+        """
+        try:
+            return self._plain_rows(path)
+        except (ValueError, csv.Error):
+            # names what is wrong, or reads what is only unusual
+            frame = self.read(path).astype(object)
+            return frame.where(frame.notna(), None).to_dict("records")
+
+    def _plain_rows(self, path: str | Path) -> list[dict[str, Any]]:
+        """Read a table as rows; `ValueError` says that something in it asks for a closer look."""
+        with Path(path).open(encoding="utf-8", newline="") as handle:
+            lines = csv.reader(handle, delimiter="\t", strict=True)
+            header = next(lines, [])
+            if len(set(header)) < len(header):
+                raise ValueError("a column stands twice")
+            places = [(name, header.index(name), kind) for name, kind in self.columns.items()]
+            found = []
+            for line in lines:
+                if len(line) != len(header):
+                    raise ValueError("not a field a column")
+                found.append({name: _value(line[place], kind) for name, place, kind in places})
+            return found
 
     def read(self, path: str | Path) -> pd.DataFrame:
         """Read the table and check its columns.
@@ -76,7 +139,41 @@ class Table:
             )
         kinds = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
         hint = f"the columns of the {self.name} table are {kinds}"
-        return _read(path, dict(self.columns), hint, na_values=["NA"])
+        return _read(path, dict(self.columns), hint, na_values=[MISSING])
+
+
+def _value(text: str, kind: str) -> str | int | float | None:
+    """Return what a cell holds; `ValueError` if it is not plainly of its column's type."""
+    if text == MISSING:
+        return None
+    if kind == STRING:
+        return text
+    # Python reads digits with underscores between them
+    if "_" in text:
+        raise ValueError(text)
+    return int(text) if kind == INTEGER else float(text)
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        # what pandas has for a missing value is neither true nor false
+        return True
+
+
+def _text(value: Any, kind: str) -> str:
+    """Return a value as `write_tsv` writes it."""
+    if _is_missing(value):
+        return MISSING
+    if kind == NUMBER:
+        return NUMBER_FORMAT % value
+    if kind == STRING:
+        return str(value)
+    whole = int(value)
+    if whole != value:
+        raise TypeError(f"{value!r} is not a whole number")
+    return str(whole)
 
 
 def _header(path: str | Path) -> list[str]:
@@ -87,6 +184,8 @@ def _header(path: str | Path) -> list[str]:
     InputError
         If there is no header, or a name stands twice.
     """
+    import pandas as pd
+
     try:
         first = pd.read_csv(path, sep="\t", header=None, nrows=1, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
@@ -108,6 +207,8 @@ def _read(
     path: str | Path, kinds: Mapping[str, str], hint: str, na_values: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Read the rows of a table, each column of the type given."""
+    import pandas as pd
+
     try:
         frame = pd.read_csv(
             path, sep="\t", dtype=dict(kinds), na_values=na_values, keep_default_na=False
@@ -123,6 +224,8 @@ def _read(
 
 def _wrong_cell(path: str | Path, kinds: Mapping[str, str], na_values: Sequence[str]) -> str:
     """Say which cell of a table is not of its column's type; nothing if that is not the fault."""
+    import pandas as pd
+
     try:
         cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     except ValueError:
@@ -146,7 +249,12 @@ def write_tsv(frame: pd.DataFrame, path: str | Path) -> None:
     """
     with whole_file(path) as temporary:
         frame.to_csv(
-            temporary, sep="\t", index=False, na_rep="NA", float_format="%.6g", lineterminator="\n"
+            temporary,
+            sep="\t",
+            index=False,
+            na_rep=MISSING,
+            float_format=NUMBER_FORMAT,
+            lineterminator="\n",
         )
 
 
