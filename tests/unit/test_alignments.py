@@ -25,6 +25,7 @@ from ringmark.alignments import (
     parse_sa,
     query_length,
     query_span,
+    records_over,
     sam_records,
     sort_and_index,
 )
@@ -322,3 +323,56 @@ def test_bam_is_sorted_and_indexed_and_the_unsorted_one_removed(tmp_path: Path) 
     with pysam.AlignmentFile(output) as bam:
         assert [read.query_name for read in bam.fetch("one")] == ["a", "b"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.bam", "out.bam.bai"]
+
+
+#: A BAM's reads: before, over and after 1000; over an intron, which is over what it leaves out too.
+PLACED = (
+    ("before", 900, "50M", 0),
+    ("spliced", 950, "20M100N30M", 0),
+    ("over", 980, "50M", 0),
+    ("after", 1100, "50M", 0),
+    ("far", 5000, "50M", 0),
+    ("elsewhere", 990, "50M", 1),
+)
+
+
+@pytest.mark.parametrize(
+    ("spans", "names", "expected"),
+    [
+        ([(999, 1001)], None, ["spliced", "over"]),
+        ([(999, 1001)], ["over", "far", "absent"], ["over"]),
+        ([(999, 1001)], [], []),
+        # overlapping spans, in any order, and one that reaches beyond both ends of the contig
+        ([(5040, 5041), (990, 1001), (985, 1000)], None, ["spliced", "over", "far"]),
+        ([(-50, 20_000)], None, ["before", "spliced", "over", "after", "far"]),
+        ([(2000, 3000)], None, []),
+        ([], None, []),
+    ],
+)
+def test_records_over_spans(
+    tmp_path: Path,
+    spans: list[tuple[int, int]],
+    names: list[str] | None,
+    expected: list[str],
+) -> None:
+    unsorted, path = tmp_path / "unsorted.bam", tmp_path / "sorted.bam"
+    with pysam.AlignmentFile(str(unsorted), "wb", header=HEADER) as bam:
+        for name, start, cigar, contig in PLACED:
+            bam.write(record(name, 0, start, cigar, contig=contig))
+    sort_and_index(unsorted, path)
+    with pysam.AlignmentFile(str(path)) as bam:
+        found = [str(read.query_name) for read in records_over(bam, "one", spans, names)]
+    assert found == expected
+
+
+def test_a_bam_that_is_cut_short_is_no_result(tmp_path: Path) -> None:
+    unsorted, path = tmp_path / "unsorted.bam", tmp_path / "sorted.bam"
+    with pysam.AlignmentFile(str(unsorted), "wb", header=HEADER) as bam:
+        for start in range(3000):
+            bam.write(record(f"read{start * 7919 % 3001}", 0, start, "50M"))
+    sort_and_index(unsorted, path)
+    with pysam.AlignmentFile(str(path)) as bam:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(InputError, match=r"sorted\.bam: cannot be read"):
+            list(records_over(bam, "one", [(0, 10_000)]))

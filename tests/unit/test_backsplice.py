@@ -32,7 +32,6 @@ from ringmark.backsplice import (
     Junction,
     Limits,
     find_junctions,
-    is_perfect,
     linear_cost,
     place_junction,
     senses,
@@ -59,7 +58,7 @@ def find(
     bam = write_bam(tmp_path / "reads.bam", world, fragments)
     with pysam.AlignmentFile(str(bam)) as opened:
         return find_junctions(
-            opened, world.genome, world.annotation, strandedness, limits or Limits()
+            opened, world.genome, world.annotation, strandedness, limits or Limits(), id
         )
 
 
@@ -358,33 +357,6 @@ def test_linear_cost(
     part = Placement(chrom, start, "-", cigar, 60, edits)
     (read,) = record(world, tmp_path, [mate(random_bases(100, 4), (part,))])
     assert linear_cost(read, world.sites) == cost
-
-
-@pytest.mark.parametrize(
-    ("cigar", "edits", "perfect"),
-    [
-        (((0, 100),), 0, True),
-        (((7, 100),), 0, True),
-        (((0, 100),), 1, False),
-        (((4, 1), (0, 99)), 0, False),
-        (((0, 50), (2, 7), (0, 50)), 7, False),
-        (((0, 50), (1, 7), (0, 43)), 7, False),
-        (((0, 40), (1, 7), (0, 10), (2, 7), (0, 43)), 14, False),
-        (((0, 50), (3, 600), (0, 50)), 0, False),
-    ],
-)
-def test_perfect_reads_cost_nothing(
-    world: World, tmp_path: Path, cigar: tuple[tuple[int, int], ...], edits: int, perfect: bool
-) -> None:
-    part = Placement("p", 1150, "-", cigar, 60, edits)
-    (read,) = record(world, tmp_path, [mate(random_bases(100, 4), (part,))])
-    assert is_perfect(read, read.reference_end) is perfect
-    assert not perfect or linear_cost(read, world.sites) == 0
-
-
-def test_an_unmapped_read_is_not_perfect(world: World, tmp_path: Path) -> None:
-    (alone,) = record(world, tmp_path, [mate(random_bases(87, 4), ())])
-    assert not is_perfect(alone, alone.reference_end)
 
 
 def test_every_base_of_an_unmapped_read_counts(world: World, tmp_path: Path) -> None:

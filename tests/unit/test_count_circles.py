@@ -19,6 +19,7 @@ from toy_circles import (
     write_summary,
 )
 
+import find_back_splices
 from count_circles import junctions_of, main
 from ringmark.alignments import Mate
 from ringmark.backsplice import JUNCTIONS, Junction
@@ -43,12 +44,19 @@ def run(
     candidates: Path,
     *options: str,
 ) -> int:
+    doubted = tmp_path / "doubted.bam"
+    common = [
+        *("--bam", str(write_bam(tmp_path / "toy.bam", world, fragments))),
+        *("--doubted", str(doubted)),
+        *("--genome", str(world.fasta)),
+        *("--annotation", str(world.transcripts)),
+        *("--summary", str(write_summary(tmp_path / "toy.tsv"))),
+    ]
+    found = [*("--junctions", str(tmp_path / "found.tsv")), *("--filters", str(tmp_path / "f.tsv"))]
+    assert find_back_splices.main([*common, *found]) == 0
     return main(
         [
-            *("--bam", str(write_bam(tmp_path / "toy.bam", world, fragments))),
-            *("--genome", str(world.fasta)),
-            *("--annotation", str(world.transcripts)),
-            *("--summary", str(write_summary(tmp_path / "toy.tsv"))),
+            *common,
             *("--candidates", str(candidates)),
             *("--filters", str(tmp_path / "filters.tsv")),
             *("--output", str(tmp_path / "counts.tsv")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pysam
 import pytest
 from toy_circles import (
     EXONS,
@@ -43,6 +44,7 @@ def run(
             *("--summary", str(summary)),
             *("--junctions", str(tmp_path / "out" / "junctions.tsv")),
             *("--filters", str(tmp_path / "out" / "filters.tsv")),
+            *("--doubted", str(tmp_path / "out" / "doubted.bam")),
             *options,
         ]
     )
@@ -65,12 +67,34 @@ def test_junctions_in_order_of_place(world: World, tmp_path: Path) -> None:
     ]
 
 
+def test_doubtful_reads_are_put_aside(world: World, tmp_path: Path) -> None:
+    reads = {
+        "linear": pair(world, "p", EXONS[1:4], 30, 180, 100, "+", turns=1),
+        "round": pair(world, "p", CIRCLE, 280, 180, 100, "+"),
+        "lost": [mate(random_bases(100, 5), ()), mate(random_bases(100, 6), ())],
+    }
+    assert run(world, tmp_path, reads) == 0
+    with pysam.AlignmentFile(str(tmp_path / "out" / "doubted.bam")) as bam:
+        found = list(bam.fetch(until_eof=True))
+    with pysam.AlignmentFile(str(tmp_path / "toy.bam")) as bam:
+        primary = [read for read in bam.fetch(until_eof=True) if not read.is_supplementary]
+    doubted = [read for read in primary if read.is_unmapped or read.has_tag("SA")]
+    assert {read.query_name for read in doubted} == {"round", "lost"}
+    # all that was known of them, but for the base qualities
+    assert [read.to_string().split("\t")[:10] for read in found] == [
+        read.to_string().split("\t")[:10] for read in doubted
+    ]
+    assert all(read.query_qualities is None for read in found)
+
+
 def test_no_junction_gives_a_header(world: World, tmp_path: Path) -> None:
     assert run(world, tmp_path, {}) == 0
     assert (tmp_path / "out" / "junctions.tsv").read_text() == "\t".join(JUNCTIONS.columns) + "\n"
     filters = FILTERS.read(tmp_path / "out" / "filters.tsv")
     assert filters["filter"].tolist() == list(READ_FILTERS)
     assert not filters[["removed", "kept"]].to_numpy().any()
+    with pysam.AlignmentFile(str(tmp_path / "out" / "doubted.bam")) as bam:
+        assert not list(bam.fetch(until_eof=True))
 
 
 def test_filter_log_adds_up(world: World, tmp_path: Path) -> None:

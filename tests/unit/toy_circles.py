@@ -12,7 +12,7 @@ import pysam
 
 from ringmark.alignments import Mate, Placement, bam_header, mapping_quality, sam_records
 from ringmark.annotation import Annotation
-from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites
+from ringmark.backsplice import JUNCTIONS, Junction, Limits, SpliceSites, find_junctions
 from ringmark.circle_counter import Tally
 from ringmark.circle_counts import count_circles
 from ringmark.circles import build_circle
@@ -260,15 +260,19 @@ def count(
 ) -> dict[str, Tally]:
     """Count junctions in a BAM."""
     circles = [build_circle(item, world.annotation, world.sites) for item in junctions]
+    limits = limits or Limits()
+    doubted: list[pysam.AlignedSegment] = []
     with pysam.AlignmentFile(str(bam)) as opened:
+        find_junctions(opened, world.genome, world.annotation, strandedness, limits, doubted.append)
         counts = count_circles(
             opened,
+            doubted,
             world.genome,
             world.annotation,
             world.sites,
             circles,
             evidence or [5] * len(circles),
             strandedness,
-            limits or Limits(),
+            limits,
         )
     return counts.tallies

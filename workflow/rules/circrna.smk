@@ -28,6 +28,7 @@ rule find_back_splices:
     output:
         junctions="results/circrna/junctions/{library}.tsv",
         filters="results/circrna/junctions/{library}.filters.tsv",
+        doubted="results/circrna/junctions/{library}.doubted.bam",
     log:
         "results/logs/circrna/find_back_splices/{library}.log",
     benchmark:
@@ -53,6 +54,7 @@ rule find_back_splices:
             --max-span {params.max_span} \
             --junctions {output.junctions:q} \
             --filters {output.filters:q} \
+            --doubted {output.doubted:q} \
             2>{log:q}
         """
 
@@ -95,6 +97,7 @@ rule count_circles:
     input:
         script=f"{SCRIPTS}/count_circles.py",
         bam="results/alignment/{library}.bam",
+        doubted="results/circrna/junctions/{library}.doubted.bam",
         genome="results/reference/genome.fa",
         fai="results/reference/genome.fa.fai",
         annotation="results/reference/transcripts.tsv",
@@ -120,6 +123,7 @@ rule count_circles:
         r"""
         python {input.script:q} \
             --bam {input.bam:q} \
+            --doubted {input.doubted:q} \
             --genome {input.genome:q} \
             --annotation {input.annotation:q} \
             --summary {input.summary:q} \

@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
     options = argparse.ArgumentParser(description="Count candidate circles in one library.")
     options.add_argument("--bam", type=Path, required=True)
+    options.add_argument(
+        "--doubted", type=Path, required=True, help="BAM of doubtful reads, by find_back_splices.py"
+    )
     options.add_argument("--genome", type=Path, required=True, help="indexed FASTA")
     options.add_argument("--annotation", type=Path, required=True, help="table of transcripts")
     options.add_argument("--summary", type=Path, required=True, help="one-row table of the library")
@@ -63,10 +66,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     evidence = [row["split_reads"] + row["realigned_reads"] for row in candidates]
     with (
         pysam.AlignmentFile(str(arguments.bam)) as bam,
+        pysam.AlignmentFile(str(arguments.doubted)) as doubted,
         pysam.FastaFile(str(arguments.genome)) as genome,
     ):
         counts = count_circles(
             bam,
+            doubted.fetch(until_eof=True),
             genome,
             annotation,
             sites,

@@ -4,7 +4,8 @@ One pass over the BAM. Split reads whose parts stand on one strand in the order 
 placed on the splice signal (``ringmark.backsplice``). Reads that the aligner clipped, left out or
 placed badly are looked through for the end of an exon right before the beginning of the same or an
 earlier one of the gene (``ringmark.exon_ends``). Written are the junctions with the number of
-fragments of either kind, and how many split reads each filter removed.
+fragments of either kind, how many split reads each filter removed, and the doubtful reads
+themselves, without base qualities: ``count_circles.py`` looks in them for the circles of the study.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ringmark.backsplice import (
     find_junctions,
 )
 from ringmark.errors import program
+from ringmark.files import whole_file
 from ringmark.tables import FILTERS
 
 
@@ -41,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--max-span", type=int, default=Limits.max_span)
     options.add_argument("--junctions", type=Path, required=True, help="table to write")
     options.add_argument("--filters", type=Path, required=True, help="filter log to write")
+    options.add_argument(
+        "--doubted", type=Path, required=True, help="BAM of doubtful reads to write"
+    )
     return options
 
 
@@ -59,16 +64,25 @@ def filter_rows(evidence: Evidence) -> list[dict[str, object]]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Find the junctions of one library."""
     arguments = parser().parse_args(argv)
+    strandedness = library_strandedness(arguments.summary)
     with (
         pysam.AlignmentFile(str(arguments.bam), format_options=[DOUBTED_READS]) as bam,
         pysam.FastaFile(str(arguments.genome)) as genome,
+        whole_file(arguments.doubted) as path,
+        pysam.AlignmentFile(str(path), "wb", template=bam, format_options=["level=1"]) as doubted,
     ):
+
+        def keep(read: pysam.AlignedSegment) -> None:
+            read.query_qualities = None
+            doubted.write(read)
+
         evidence = find_junctions(
             bam,
             genome,
             Annotation.read(arguments.annotation),
-            library_strandedness(arguments.summary),
+            strandedness,
             Limits(min_span=arguments.min_span, max_span=arguments.max_span),
+            keep,
         )
     FILTERS.write(filter_rows(evidence), arguments.filters)
     JUNCTIONS.write(evidence.rows(), arguments.junctions)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import csv
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -640,6 +641,55 @@ def read_header(path: Path) -> pysam.AlignmentHeader:
             f"{path}: lists no contig in its header", "give the BAM with the header of its aligner"
         )
     return header
+
+
+def records_over(
+    bam: pysam.AlignmentFile,
+    chrom: str,
+    spans: Iterable[tuple[int, int]],
+    names: Iterable[str] | None = None,
+) -> Iterator[pysam.AlignedSegment]:
+    """Yield the records over any of many spans of a contig, each once, in the order of the BAM.
+
+    htslib finds them by the index, all together, which costs a fraction of reading every record or
+    of one query a span. They are held in a temporary file meanwhile.
+
+    Parameters
+    ----------
+    bam
+        Indexed BAM.
+    spans
+        Start and end, 0-based half-open; they may overlap and reach beyond the contig.
+    names
+        Names of the reads wanted; all if not given.
+
+    Raises
+    ------
+    InputError
+        If the BAM cannot be read.
+    """
+    import pysam
+
+    lines = [f"{chrom}\t{max(start, 0)}\t{end}\n" for start, end in spans]
+    if not lines:
+        return
+    path = bam.filename.decode()
+    with tempfile.TemporaryDirectory() as folder:
+        regions, wanted, found = (Path(folder, name) for name in ("regions", "names", "found.bam"))
+        regions.write_text("".join(lines), encoding="utf-8")
+        options = ["-u", "-M", "-L", str(regions), "-o", str(found)]
+        if names is not None:
+            wanted.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+            options += ["-N", str(wanted)]
+        try:
+            pysam.view(*options, path, catch_stdout=False)
+        except pysam.SamtoolsError as error:
+            raise InputError(
+                f"{path}: cannot be read: {str(error).strip()}",
+                "delete the file, so that the next run aligns the library again",
+            ) from None
+        with pysam.AlignmentFile(str(found)) as records:
+            yield from records.fetch(until_eof=True)
 
 
 def sort_and_index(unsorted: Path, output: Path, threads: int = 1) -> None:

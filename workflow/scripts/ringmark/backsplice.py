@@ -25,9 +25,9 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from operator import add, ne
 from typing import Any, NamedTuple
 
@@ -84,6 +84,8 @@ NOVEL_INTRON_COST = MARGIN
 SHORTEST_INTRON = 20
 #: Tag of the differences of an alignment; pysam finds it in half the time by bytes.
 EDIT_DISTANCE: Any = b"NM"
+#: Signals that are remembered: those of junctions whose reads lie together in a BAM.
+REMEMBERED_SIGNALS = 5_000
 #: Distance from a branch point to the 3' splice site, in nucleotides (Zhang 2013, Mol Cell 51:792).
 BRANCH_POINT_RANGE = (10, 60)
 
@@ -201,6 +203,11 @@ class SpliceSites:
                 )
         return dict(spans)
 
+    @cached_property
+    def signal(self) -> Callable[[str, int, int, str, str, str], _Signal]:
+        """`_read_signal` by these sites; it remembers, as many reads show the same junctions."""
+        return lru_cache(maxsize=REMEMBERED_SIGNALS)(partial(_read_signal, self))
+
     def is_intron(self, chrom: str, start: int, end: int) -> bool:
         """Return whether an interval is an annotated intron of either strand."""
         return (start, end) in self.intron_spans.get(chrom, ())
@@ -310,7 +317,7 @@ def place_junction(
         start, end = cut + placer.start_offset, cut + placer.end_offset
         if wrong > best + 1 or start < 0:
             continue
-        signal = _read_signal(chrom, start, end, *placer.flanks(cut), sites, strand)
+        signal = sites.signal(chrom, start, end, *placer.flanks(cut), strand)
         # only for what somebody annotated: chance has a signal in reach too often
         if wrong > best and not signal.annotated:
             continue
@@ -411,7 +418,7 @@ def _rank(signal: _Signal) -> int:
 
 
 def _read_signal(
-    chrom: str, start: int, end: int, before: str, after: str, sites: SpliceSites, strand: str
+    sites: SpliceSites, chrom: str, start: int, end: int, before: str, after: str, strand: str
 ) -> _Signal:
     """Return strand, motif and annotation of the junction at a position."""
     signal_strand, motif = splice_motif(before, after)
@@ -534,15 +541,15 @@ class JunctionFinder:
         self.ends = ExonEnds(annotation, genome, (limits.min_span, limits.max_span))
         self.evidence = Evidence()
 
-    def add(self, read: pysam.AlignedSegment) -> None:
-        """Look at one primary record.
+    def add(self, read: pysam.AlignedSegment) -> bool:
+        """Look at one primary record; return whether its alignment leaves it in doubt.
 
         Where the parts of a split read show no junction, its bases may.
         """
         is_split = read.has_tag("SA")
         cost = linear_cost(read, self.sites)
         if (cost < MARGIN and not is_split) or read.query_sequence is None:
-            return
+            return False
         name = str(read.query_name)
         found = list(self._split_junctions(read)) if is_split else []
         self.evidence.kept += len(found)
@@ -551,6 +558,7 @@ class JunctionFinder:
         if not found and cost >= MARGIN:
             for junction in self._realigned_junctions(read, cost):
                 self.evidence.realigned[junction].add(name)
+        return cost >= MARGIN
 
     def _split_junctions(self, read: pysam.AlignedSegment) -> Iterator[Junction]:
         parts = split_parts(read)
@@ -658,21 +666,6 @@ def linear_cost(
     return cost
 
 
-def is_perfect(read: pysam.AlignedSegment, end: int | None) -> bool:
-    """Return whether a read covers as much of the genome as it has bases, without a difference.
-
-    Its `linear_cost` is 0; this is quicker, for the millions of such reads.
-
-    Parameters
-    ----------
-    end
-        Where its alignment ends on the genome; ``None`` without a place.
-    """
-    if end is None or end - read.reference_start != read.query_length:
-        return False
-    return bool(read.get_tag(EDIT_DISTANCE) == 0)
-
-
 #: Leaves out reads that are aligned in one piece with too few differences to be doubted: what
 #: `linear_cost` says of them, for the millions of them at once, and by htslib.
 DOUBTED_READS = f"filter=ncigar != 1 || [NM] >= {MARGIN}"
@@ -734,6 +727,7 @@ def find_junctions(
     annotation: Annotation,
     strandedness: str,
     limits: Limits,
+    doubted: Callable[[pysam.AlignedSegment], object],
 ) -> Evidence:
     """Collect the evidence for back-splice junctions in one BAM, in one pass.
 
@@ -748,9 +742,12 @@ def find_junctions(
         The library's strandedness; with ``unstranded`` the splice signal gives the strand.
     limits
         Bounds a back-splice must keep.
+    doubted
+        Is given every primary record with a `linear_cost` of `MARGIN` or more, in their order:
+        those in which circles that other reads show may be looked for.
     """
     finder = JunctionFinder(genome, annotation, strandedness, limits)
     for read in bam.fetch(until_eof=True):
-        if not read.flag & (SECONDARY | SUPPLEMENTARY):
-            finder.add(read)
+        if not read.flag & (SECONDARY | SUPPLEMENTARY) and finder.add(read):
+            doubted(read)
     return finder.evidence

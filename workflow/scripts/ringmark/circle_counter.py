@@ -37,6 +37,7 @@ from ringmark.alignments import (
     aligned_introns,
     blocks_and_introns,
     fragment_strand,
+    records_over,
 )
 from ringmark.backsplice import (
     MARGIN,
@@ -64,7 +65,6 @@ from ringmark.circle_ways import (
     is_of,
 )
 from ringmark.circles import Circle
-from ringmark.intervals import merge
 from ringmark.sequence import mismatches
 
 #: Distance by which a read that points away from its mate must lie from it.
@@ -229,9 +229,6 @@ class ContigCounter:
         self.places = [boundary.position for boundary in boundaries]
         #: The first boundary that records yet to come may touch.
         self.first = 0
-        self.beyond = genome.get_reference_length(self.chrom) + PLACEMENT_RANGE
-        #: Records that end before this place touch no boundary.
-        self.next = 0
         self.by_key = {boundary.key: boundary for boundary in boundaries}
         self.ways_of: dict[tuple[Key, int], tuple[Way, ...]] = {}
         self.contest = lru_cache(maxsize=REMEMBERED_CONTESTS)(self._compete)
@@ -265,13 +262,9 @@ class ContigCounter:
         while first < len(places) and places[first] < start - PLACEMENT_RANGE:
             first += 1
         self.first = first
-        if first == len(places):
-            self.next = self.beyond
-            return False
-        self.next = places[first] - PLACEMENT_RANGE
         last = end + PLACEMENT_RANGE
         crossings = self.crossing_reads
-        if places[first] <= last and read.query_sequence is not None:
+        if first < len(places) and places[first] <= last and read.query_sequence is not None:
             self._look(read, first, last)
         return self.crossing_reads > crossings
 
@@ -647,16 +640,11 @@ class ContigCounter:
         """Yield the records of fragments, from the spans of their circles."""
         if not owners:
             return
-        spans = [self.circles[number].junction for number in sorted(set(owners.values()))]
-        regions = merge(
-            np.array([max(item.start - PLACEMENT_RANGE, 0) for item in spans]),
-            np.array([item.end + PLACEMENT_RANGE for item in spans]),
-        )
-        length = self.genome.get_reference_length(self.chrom)
-        for start, end in zip(*(item.tolist() for item in regions), strict=True):
-            for read in self.bam.fetch(self.chrom, start, min(end, length)):
-                if read.query_name in owners and not (read.is_unmapped or read.is_secondary):
-                    yield read
+        junctions = [self.circles[number].junction for number in sorted(set(owners.values()))]
+        spans = [(item.start - PLACEMENT_RANGE, item.end + PLACEMENT_RANGE) for item in junctions]
+        for read in records_over(self.bam, self.chrom, spans, owners):
+            if not (read.is_unmapped or read.is_secondary):
+                yield read
 
 
 def _number_of(*facts: object) -> int:

@@ -1,22 +1,23 @@
 """Counting the candidate circles of a study in one library.
 
-The BAM is read once. Records at the ends of circles are judged there (`ringmark.circle_counter`);
-those that no boundary gives to a circle, or that are in doubt, are settled by the bases of the
-candidates' junctions (`ringmark.circle_search`). Where circles were seen it is read once more for
-what lies inside them.
+Records at the ends of circles are judged there (`ringmark.circle_counter`). Those whose alignment
+explains them badly (``find_back_splices.py`` has put them aside), and that no boundary gives to a
+circle for certain, are settled by the bases of the candidates' junctions
+(`ringmark.circle_search`). Of the BAM itself only what lies over the ends of circles is read, and
+then, where circles were seen, what lies inside them.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pysam
 
-from ringmark.alignments import SECONDARY, SUPPLEMENTARY
+from ringmark.alignments import SECONDARY, SUPPLEMENTARY, records_over
 from ringmark.annotation import Annotation
-from ringmark.backsplice import MARGIN, Limits, SpliceSites, is_perfect, linear_cost
+from ringmark.backsplice import PLACEMENT_RANGE, Limits, SpliceSites
 from ringmark.circle_counter import MATE_FILTER, READ_FILTERS, ContigCounter, Tally
 from ringmark.circle_search import CircleSearch, Preference, preference
 from ringmark.circle_ways import CERTAIN_ANCHOR, BoundaryBuilder
@@ -78,6 +79,7 @@ def _filter_row(step: str, name: str, removed: int, kept: int) -> dict[str, obje
 
 def count_circles(
     bam: pysam.AlignmentFile,
+    doubted: Iterable[pysam.AlignedSegment],
     genome: pysam.FastaFile,
     annotation: Annotation,
     sites: SpliceSites,
@@ -92,6 +94,8 @@ def count_circles(
     ----------
     bam
         Indexed BAM that keeps the contract of `ringmark.alignments`.
+    doubted
+        Its reads that `ringmark.backsplice.find_junctions` doubts.
     genome, annotation, sites
         The reference.
     circles
@@ -141,7 +145,10 @@ def count_circles(
         counter.alike = frozenset(
             place for place, number in enumerate(own) if number in search.alike
         )
-    doubtful = _scan(bam, counters, search)
+    certain, doubtful = _judge_at_boundaries(bam, counters)
+    for read in doubted:
+        if (str(read.query_name), read.is_read2) not in certain:
+            search.look(read)
     alone = {
         number: count
         for chrom, counter in counters.items()
@@ -184,35 +191,34 @@ def count_circles(
     )
 
 
-def _scan(
-    bam: pysam.AlignmentFile, counters: Mapping[str, ContigCounter], search: CircleSearch
-) -> set[str]:
-    """Show all records to the counters of their contigs, and those that remain to the search.
+def _judge_at_boundaries(
+    bam: pysam.AlignmentFile, counters: Mapping[str, ContigCounter]
+) -> tuple[set[tuple[str, bool]], set[str]]:
+    """Show the records over the ends of circles to the counters of their contigs.
 
     Returns
     -------
-    set of str
-        Fragments that cross circles, but of which the search has the last word.
+    certain
+        Reads, by name and is it the second mate, that cross a circle for certain.
+    doubtful
+        Names of fragments that cross circles, but of which the search has the last word.
     """
+    certain: set[tuple[str, bool]] = set()
     doubtful: set[str] = set()
-    chrom, counter = -1, None
-    for read in bam.fetch(until_eof=True):
-        flag = read.flag
-        if flag & SECONDARY:
-            continue
-        if read.reference_id != chrom:
-            chrom, counter = read.reference_id, counters.get(str(read.reference_name))
-        end = read.reference_end
-        # most reads lie between two boundaries
-        if counter and end and end >= counter.next and counter.look(read, end):
-            if not counter.is_doubtful(str(read.query_name)):
+    # a record touches a boundary from this many bases on either side of it
+    reach = PLACEMENT_RANGE + 1
+    for chrom, counter in counters.items():
+        spans = [(place - reach, place + reach) for place in counter.places]
+        for read in records_over(bam, chrom, spans):
+            flag, end = read.flag, read.reference_end
+            if flag & SECONDARY or end is None or not counter.look(read, end):
                 continue
-            doubtful.add(str(read.query_name))
-        if flag & SUPPLEMENTARY or is_perfect(read, end):
-            continue
-        if linear_cost(read, search.sites) >= MARGIN:
-            search.look(read)
-    return doubtful
+            name = str(read.query_name)
+            if counter.is_doubtful(name):
+                doubtful.add(name)
+            elif not flag & SUPPLEMENTARY:
+                certain.add((name, read.is_read2))
+    return certain, doubtful
 
 
 def _keep_one_contig(
