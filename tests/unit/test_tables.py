@@ -210,3 +210,23 @@ def test_a_pair_without_background_ratio_is_named(tmp_path, ratio):
 def test_no_pair_needs_no_ratio(tmp_path):
     tables.BACKGROUND.write([], tmp_path / "background.tsv")
     assert tables.read_background(tmp_path / "background.tsv", []) == {}
+
+
+def test_records_are_the_rows_without_pandas(tmp_path):
+    rows = [
+        {"name": 'a "b"', "count": 3, "value": 0.5},
+        {"name": "c", "count": None, "value": None},
+    ]
+    TOY.write(rows, tmp_path / "toy.tsv")
+    assert list(TOY.records(tmp_path / "toy.tsv")) == rows
+
+
+@pytest.mark.parametrize("row", ["a\tone\t1", "a\t1", "a\t1\t1\t1"])
+def test_records_of_another_kind_are_refused(tmp_path, row):
+    path = tmp_path / "toy.tsv"
+    path.write_text(f"name\tcount\tvalue\n{row}\n")
+    with pytest.raises(InputError):
+        list(TOY.records(path))
+    path.write_text("name\tcount\n")
+    with pytest.raises(InputError, match="no column value"):
+        list(TOY.records(path))

@@ -19,7 +19,6 @@ from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ringmark.errors import InputError
 from ringmark.files import whole_file
@@ -200,19 +199,21 @@ class Annotation:
     @classmethod
     def read(cls, path: str | Path) -> Annotation:
         """Read a transcript table."""
-        table = TRANSCRIPTS.read(path)
         genes: dict[str, tuple[tuple[str, str, str, str], list[Transcript]]] = {}
-        for row in table.itertuples(index=False):
-            exons = Blocks(_integers(row.exon_starts), _integers(row.exon_ends), str(row.strand))
-            coding = not pd.isna(row.cds_start)
-            transcript = Transcript(
-                str(row.transcript),
-                exons,
-                int(row.cds_start) if coding else None,
-                int(row.cds_end) if coding else None,
+        for row in TRANSCRIPTS.records(path):
+            text = {name: str(value) for name, value in row.items()}
+            exons = Blocks(
+                _integers(text["exon_starts"]), _integers(text["exon_ends"]), text["strand"]
             )
-            facts = (str(row.gene_name), str(row.gene_type), str(row.chrom), str(row.strand))
-            genes.setdefault(str(row.gene_id), (facts, []))[1].append(transcript)
+            coding = row["cds_start"] is not None
+            transcript = Transcript(
+                text["transcript"],
+                exons,
+                int(text["cds_start"]) if coding else None,
+                int(text["cds_end"]) if coding else None,
+            )
+            facts = (text["gene_name"], text["gene_type"], text["chrom"], text["strand"])
+            genes.setdefault(text["gene_id"], (facts, []))[1].append(transcript)
         return cls(
             {
                 gene_id: Gene(gene_id, *facts, tuple(transcripts))

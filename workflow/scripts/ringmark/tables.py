@@ -3,19 +3,25 @@
 Here stand the tables that several stages share; one that a single stage makes and reads (junctions,
 reviewed claims) stands in the module of that stage. All tables are tab-separated with a header, a
 missing value is ``NA``, and a table without rows still has its header.
+
+pandas is loaded by what needs a DataFrame: a program that reads no more than the annotation
+(`Table.records`), once for each library, would spend much of its time on that.
 """
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ringmark.errors import InputError
 from ringmark.files import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Column types: ``string``, ``integer`` (missing allowed), ``number``.
 STRING, INTEGER, NUMBER = "string", "Int64", "float64"
@@ -38,6 +44,8 @@ class Table:
 
     def empty(self) -> pd.DataFrame:
         """Return the table without rows, every column typed."""
+        import pandas as pd
+
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in self.columns.items()})
 
     def frame(self, rows: Sequence[Mapping[str, object]] | pd.DataFrame) -> pd.DataFrame:
@@ -48,6 +56,8 @@ class Table:
         KeyError
             If a column is missing.
         """
+        import pandas as pd
+
         frame = pd.DataFrame(rows)
         if frame.empty:
             return self.empty()
@@ -60,6 +70,34 @@ class Table:
         """Write the table, complete or not at all (see `write_tsv`)."""
         write_tsv(self.frame(rows), path)
 
+    def _check_header(self, header: Sequence[str], path: str | Path) -> None:
+        missing = [name for name in self.columns if name not in header]
+        if missing:
+            raise InputError(
+                f"{path}: the {self.name} table has no column {', '.join(missing)}",
+                f"it needs the columns {', '.join(self.columns)}",
+            )
+
+    def records(self, path: str | Path) -> Iterator[dict[str, str | int | float | None]]:
+        """Yield the rows of the table, without pandas; ``None`` is a missing number.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, or a value is not of its column's type.
+        """
+        with Path(path).open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle, delimiter="\t")
+            self._check_header(reader.fieldnames or [], path)
+            for row in reader:
+                try:
+                    if None in row:
+                        raise ValueError("more fields than the header")
+                    yield {name: _cell(row[name], kind) for name, kind in self.columns.items()}
+                except (TypeError, ValueError):
+                    self.read(path)  # says which cell it is, and what it should be
+                    raise
+
     def read(self, path: str | Path) -> pd.DataFrame:
         """Read the table and check its columns.
 
@@ -68,15 +106,25 @@ class Table:
         InputError
             If a column is missing or stands twice, or a value is not of its column's type.
         """
-        missing = [name for name in self.columns if name not in _header(path)]
-        if missing:
-            raise InputError(
-                f"{path}: the {self.name} table has no column {', '.join(missing)}",
-                f"it needs the columns {', '.join(self.columns)}",
-            )
+        self._check_header(_header(path), path)
         kinds = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
         hint = f"the columns of the {self.name} table are {kinds}"
         return _read(path, dict(self.columns), hint, na_values=["NA"])
+
+
+def _cell(text: str, kind: str) -> str | int | float | None:
+    """Return the value of a cell; ``None`` where it is missing.
+
+    Raises
+    ------
+    ValueError
+        If it is not of its column's type.
+    """
+    if kind == STRING:
+        return text
+    if text == "NA":
+        return None
+    return int(text) if kind == INTEGER else float(text)
 
 
 def _header(path: str | Path) -> list[str]:
@@ -87,6 +135,8 @@ def _header(path: str | Path) -> list[str]:
     InputError
         If there is no header, or a name stands twice.
     """
+    import pandas as pd
+
     try:
         first = pd.read_csv(path, sep="\t", header=None, nrows=1, dtype=str, keep_default_na=False)
     except pd.errors.EmptyDataError:
@@ -108,6 +158,8 @@ def _read(
     path: str | Path, kinds: Mapping[str, str], hint: str, na_values: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Read the rows of a table, each column of the type given."""
+    import pandas as pd
+
     try:
         frame = pd.read_csv(
             path, sep="\t", dtype=dict(kinds), na_values=na_values, keep_default_na=False
@@ -123,6 +175,8 @@ def _read(
 
 def _wrong_cell(path: str | Path, kinds: Mapping[str, str], na_values: Sequence[str]) -> str:
     """Say which cell of a table is not of its column's type; nothing if that is not the fault."""
+    import pandas as pd
+
     try:
         cells = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
     except ValueError:
