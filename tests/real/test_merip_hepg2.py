@@ -6,10 +6,9 @@ outside of exons.
 
 Peaks published for several of the three libraries are merged where they overlap; those of two and
 more libraries are 25, and one is covered if it shares a base with a block of a peak of ours. Of the
-nine that are not covered, two lie in an intron, 12,000 nt from the next annotated exon. The other
-seven were published for the second and the third library alone. In them IP over the one input that
-follows the exons is not raised: taken over all IPs and the published interval it is less than 1.5
-times what background leads to expect, or (150,779,332) no more than in the rest of the gene.
+six that are not, two lie in an intron, 12,000 nt from the next annotated exon. The other four were
+published for the second and the third library alone. In them IP over the one input that follows the
+exons is less than 1.4 times the background, all IPs together.
 
 None of the libraries is labelled wrongly. How the reads of a library are spread over the exons of
 each gene can be fitted as a mixture of what the other IPs show and of an even coverage: the share
@@ -107,7 +106,7 @@ def test_published_peaks_are_covered(results):
     covered = {
         start: any(left < end and right > start for left, right in found) for start, end in shared
     }
-    assert sum(covered.values()) >= 16
+    assert sum(covered.values()) >= 19
     # those that were published for the first library too, but for two in an intron
     first = shared_peaks(among="untreated_1")
     assert len(first) == 13

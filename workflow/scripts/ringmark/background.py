@@ -19,8 +19,9 @@ lengths.
 What looks enriched is judged with a fixed small over-dispersion: were it judged with the estimated
 one, weak peaks would raise the estimate, and thus be taken for background even more. The estimate
 is the over-dispersion with which background counts below their expectation, which peaks do not
-reach, scatter as they should. Since the expectation is given, one pair is enough for it. IPs that
-share an input are judged by their sum in both, as they are tested (``ringmark.peaks``).
+reach, scatter as they should. Since the expectation is given, one pair is enough for it. For it,
+IPs that share an input are summed, as they are tested (``ringmark.peaks``). For the ratio they are
+not: there it is better to take a bin too many for enriched than sites for background.
 """
 
 from __future__ import annotations
@@ -134,9 +135,7 @@ def estimate_background(
     is_background = np.ones(layout.bins, dtype=bool)
     for _ in range(_ROUNDS):
         offset = gene_log_ratio[layout.gene_of_bin]
-        enriched = bins_within(
-            _looks_enriched(*independent(ip, inputs, offset, shared)), layout.bin_offsets, reach
-        )
+        enriched = bins_within(_looks_enriched(ip, inputs, offset), layout.bin_offsets, reach)
         is_background = ~enriched
         successes = _sum_genes(ip * is_background[:, None], layout)
         trials = _sum_genes(totals * is_background[:, None], layout)
@@ -145,7 +144,8 @@ def estimate_background(
         known = _sum_genes(is_background[:, None] * 1, layout)[:, 0] >= 2 * reach
         gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap, known)
     own_ip, own_inputs, offset = independent(ip, inputs, gene_log_ratio[layout.gene_of_bin], shared)
-    dispersion = background_dispersion(own_ip, own_ip + own_inputs, offset, is_background)
+    enriched = bins_within(_looks_enriched(own_ip, own_inputs, offset), layout.bin_offsets, reach)
+    dispersion = background_dispersion(own_ip, own_ip + own_inputs, offset, ~enriched)
     return Background(log_ratio, gene_log_ratio, dispersion, is_background)
 
 
