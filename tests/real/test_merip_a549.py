@@ -63,13 +63,13 @@ def test_published_peaks_are_covered(tmp_path, aligner):
     shared = consensus[consensus["libraries"] >= 4]
     assert len(shared) == 16
     covered = sum(overlaps(peaks, row.chrom, row.start, row.end) for row in shared.itertuples())
-    assert covered >= 10
-    assert len(peaks) <= 60
+    assert covered >= 15
+    assert len(peaks) <= 45
     quality = tables.QUALITY.read(tmp_path / "results/m6a/quality.tsv")
     assert len(quality) == 4
     # a pair that has no peaks of its own has no summits either
     good = quality[quality["verdict"] == "good"]
     assert len(good) >= 2
     assert good[["drach_rate_summits", "drach_rate_background"]].notna().all(axis=None)
-    assert (good["drach_odds_ratio"] > 1).all()
+    assert (good["drach_odds_ratio"] > 1.5).all()
     assert (tmp_path / "results/report/index.html").exists()

@@ -4,6 +4,12 @@ The files of seven untreated libraries and one treated pair name no pairs. Of th
 inputs the first is taken for all IPs: the second has 800 reads, and of the third four in five lie
 outside of exons.
 
+Peaks published for several of the three libraries are merged where they overlap; those of two and
+more libraries are 25, and one is covered if it shares a base with a block of a peak of ours. Of the
+six that are not, two lie in an intron, 12,000 nt from the next annotated exon. The other four were
+published for the second and the third library alone. In them IP over the one input that follows the
+exons is less than 1.4 times the background, all IPs together.
+
 None of the libraries is labelled wrongly. How the reads of a library are spread over the exons of
 each gene can be fitted as a mixture of what the other IPs show and of an even coverage: the share
 of the former is .84 or more in every library labelled as IP, and .34 or less in every one labelled
@@ -56,8 +62,11 @@ def run(folder, rows):
     return folder / "results"
 
 
-def shared_peaks(least=2):
-    """Merge overlapping published peaks; keep those of so many of the three libraries."""
+def shared_peaks(least=2, among=""):
+    """Merge overlapping published peaks; keep those of so many of the three libraries.
+
+    One of these libraries has ``among`` in its name.
+    """
     published = sorted(
         (int(start), int(end), path.name)
         for path in (DATA / "expected").glob("*.narrowPeak")
@@ -70,7 +79,11 @@ def shared_peaks(least=2):
             merged[-1][2].add(name)
         else:
             merged.append([start, end, {name}])
-    return [(start, end) for start, end, names in merged if len(names) >= least]
+    return [
+        (start, end)
+        for start, end, names in merged
+        if len(names) >= least and any(among in name for name in names)
+    ]
 
 
 def blocks(peaks):
@@ -90,10 +103,14 @@ def test_published_peaks_are_covered(results):
     found = list(blocks(tables.PEAKS.read(results / "m6a/peaks.tsv")))
     shared = shared_peaks()
     assert len(shared) == 25
-    covered = sum(
-        any(left < end and right > start for left, right in found) for start, end in shared
-    )
-    assert covered >= 17
+    covered = {
+        start: any(left < end and right > start for left, right in found) for start, end in shared
+    }
+    assert sum(covered.values()) >= 19
+    # those that were published for the first library too, but for two in an intron
+    first = shared_peaks(among="untreated_1")
+    assert len(first) == 13
+    assert [start for start, _ in first if not covered[start]] == [150_801_659, 150_801_895]
 
 
 def test_the_ips_are_good_and_motifs_are_missing(results):

@@ -73,6 +73,31 @@ def test_long_gene_of_high_background_keeps_its_own_ratio():
     assert correlation > 0.9
 
 
+def test_gene_that_is_mostly_peak_does_not_pass_for_background():
+    layout = layout_of(*[1000] * 50, 4000)
+    generator = np.random.default_rng(9)
+    deviation = np.append(generator.normal(0, 0.2, 50), 0)
+    ip, control = counts(layout, generator, 0.5, deviation=deviation)
+    own = np.flatnonzero(layout.gene_of_bin == 50)
+    peak = own[: len(own) * 3 // 4]
+    ip[peak] *= 8
+    found = estimate_background(*one_pair(ip, control), layout, 25)
+    assert not found.is_background[peak].any()
+    assert found.gene_log_ratio[50, 0] == pytest.approx(np.log(0.5), abs=0.3)
+
+
+def test_dispersion_of_ips_that_share_an_input_is_that_of_their_sum():
+    layout = layout_of(*[1000] * 50)
+    generator = np.random.default_rng(10)
+    ip, control = counts(layout, generator, 1.0, dispersion=0.1)
+    halves = generator.binomial(ip, 0.5)
+    split = np.stack([halves, ip - halves], axis=1)
+    twice = np.stack([control, control], axis=1)
+    together = estimate_background(*one_pair(ip, control), layout, 25)
+    shared = estimate_background(split, twice, layout, 25, [[0, 1]])
+    assert shared.dispersion == pytest.approx(together.dispersion, rel=0.25)
+
+
 def test_gene_without_reads_has_the_global_ratio():
     layout = layout_of(*[1000] * 20, 1000)
     ip, control = counts(layout, np.random.default_rng(5), 2.0)

@@ -10,7 +10,7 @@ import pysam
 import pytest
 from toy_circles import EXONS, World, mate, pair, single, toy_world, write_bam
 
-from ringmark import fragments
+from ringmark import records
 from ringmark.alignments import Fragment, Mate, iterate_fragments
 from ringmark.fragments import FragmentBatch, read_batches
 
@@ -43,8 +43,7 @@ def check(bam: Path, strandedness: str = "reverse", quality: int = 0) -> list[Fr
     """Compare the batches with the fragments one by one, and return them."""
     with pysam.AlignmentFile(str(bam)) as reads:
         expected = Counter(map(of_fragment, iterate_fragments(reads, strandedness, quality)))
-    with pysam.AlignmentFile(str(bam)) as reads:
-        batches = list(read_batches(reads, strandedness, quality))
+    batches = list(read_batches(bam, strandedness, quality))
     assert Counter(item for batch in batches for item in shown(batch)) == expected
     return batches
 
@@ -64,23 +63,23 @@ def mixture(world: World, number: int = 40) -> dict[str, list[Mate]]:
 
 
 @pytest.mark.parametrize("strandedness", ["forward", "reverse", "unstranded"])
-@pytest.mark.parametrize("batch", [1, 2, 7, 100_000])
+@pytest.mark.parametrize("chunk", [1, 300, 2000, 1 << 24])
 def test_as_one_by_one(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strandedness: str, batch: int
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strandedness: str, chunk: int
 ) -> None:
-    monkeypatch.setattr(fragments, "BATCH", batch)
+    monkeypatch.setattr(records, "CHUNK", chunk)
     bam = write_bam(tmp_path / "x.bam", world, mixture(world))
     batches = check(bam, strandedness)
-    assert len(batches) > (2 if batch < 10 else 1)
+    assert len(batches) > (2 if chunk < 10_000 else 1)
     assert {item.chrom for item in batches} == {"p", "m"}
 
 
 def test_batches_are_handed_on_before_the_end(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fragments, "BATCH", 10)
+    monkeypatch.setattr(records, "CHUNK", 2000)
     bam = write_bam(tmp_path / "x.bam", world, mixture(world))
-    assert max(batch.fragments for batch in check(bam)) <= 10
+    assert max(batch.fragments for batch in check(bam)) <= 20
 
 
 def test_names_used_twice_stay_two_fragments(world: World, tmp_path: Path) -> None:
@@ -117,10 +116,31 @@ def test_no_reads(world: World, tmp_path: Path) -> None:
     assert check(write_bam(tmp_path / "x.bam", world, {})) == []
 
 
+def test_a_file_that_is_cut_short_is_an_error(world: World, tmp_path: Path) -> None:
+    bam = write_bam(tmp_path / "x.bam", world, mixture(world))
+    whole = tmp_path / "whole.bin"
+    with pysam.BGZFile(str(bam), "rb", None) as packed:
+        whole.write_bytes(packed.read())
+    for size in (whole.stat().st_size - 10, 6):
+        cut = tmp_path / f"cut{size}.bam"
+        with pysam.BGZFile(str(cut), "wb", None) as packed:
+            packed.write(whole.read_bytes()[:size])
+        with pytest.raises((OSError, ValueError)):
+            list(read_batches(cut, "reverse"))
+
+
+def test_a_damaged_file_is_an_error(world: World, tmp_path: Path) -> None:
+    bam = write_bam(tmp_path / "x.bam", world, mixture(world))
+    packed = bam.read_bytes()
+    bam.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises((OSError, ValueError)):
+        list(read_batches(bam, "reverse"))
+
+
 def test_unknown_strandedness(world: World, tmp_path: Path) -> None:
     bam = write_bam(tmp_path / "x.bam", world, {})
-    with pysam.AlignmentFile(str(bam)) as reads, pytest.raises(ValueError, match="sideways"):
-        list(read_batches(reads, "sideways"))
+    with pytest.raises(ValueError, match="sideways"):
+        list(read_batches(bam, "sideways"))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ringmark.peaks import (
     prepare_condition,
     region_of,
     score_bins,
+    with_common_spread,
 )
 from ringmark.tables import PEAKS
 
@@ -129,6 +130,26 @@ def test_shared_deviation_of_bins_widens_the_null():
     tests = score_bins(ip, inputs, flat, layout, 10, [[column] for column in range(6)])
     assert tests.spread == pytest.approx(0.25, rel=0.3)
     assert (tests.pvalue < 0.01).mean() < 0.03
+
+
+def test_conditions_have_one_spread():
+    layout = many_genes(60)
+    generator = np.random.default_rng(4)
+    mean = np.exp(generator.normal(0, 0.5, (layout.bins, 1)))
+    flat = Background(np.zeros(6), np.zeros((60, 6)), 0.0, np.ones(layout.bins, bool))
+    (prepared,) = study(layout, (), replicates=6)
+    conditions = []
+    for covered in (layout.bins, 60):
+        inputs = generator.poisson(60, (layout.bins, 6))
+        ip = generator.poisson(60 * mean, (layout.bins, 6))
+        ip[covered:], inputs[covered:] = 0, 0
+        tests = score_bins(ip, inputs, flat, layout, 10, [[column] for column in range(6)])
+        conditions.append(replace(prepared, tests=tests))
+    alone = [item.tests.spread for item in conditions]
+    assert alone[1] == 0.0
+    spreads = [item.tests.spread for item in with_common_spread(conditions)]
+    assert spreads == [pytest.approx(alone[0], rel=0.1)] * 2
+    assert with_common_spread([]) == []
 
 
 def test_bins_with_few_fragments_are_not_tested():

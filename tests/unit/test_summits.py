@@ -135,6 +135,30 @@ def test_no_excess_no_peak():
     assert find_extents(profile, np.ones(200, bool)) == []
 
 
+def test_noise_is_that_of_beta_binomial_counts():
+    """Of pairs with an input each, and of IPs that share one."""
+    places = transcript_places(gene_of([(0, 100)]), STEP)
+    depth = np.full(20, 40)
+    rho, expected = 0.02, 40.5
+    for shared, inputs in ((None, 2), ([[0, 1]], 1)):
+        profile = make_profile([(depth, depth)] * 2, np.zeros(2), places, SHAPE, rho, shared)
+        seen = inputs * expected
+        assert profile.seen == pytest.approx(seen)
+        counting = 2 * expected + (2 * expected) ** 2 / (seen + 1)
+        noise = counting * (1 + rho / inputs * (2 * expected + seen))
+        assert profile.noise(profile.expected) == pytest.approx(noise)
+
+
+def test_a_summit_is_where_it_is_clearest_not_where_most_is_expressed():
+    """A site beside a stretch of deep coverage, the ratio of which is a little up by chance."""
+    ip, control = np.full(200, 20), np.full(200, 20)
+    control[40:80], ip[40:80] = 300, 430
+    ip[90:110] = 90
+    places = transcript_places(gene_of([(0, 1000)]), STEP)
+    profile = make_profile([(ip, control)], np.zeros(1), places, SHAPE, 0.03)
+    assert any(90 <= item.summit < 110 for item in find_extents(profile, np.ones(200, bool)))
+
+
 def test_only_searched_steps_are_summits():
     pair = simulate(1000, [(300, 1), (700, 1)])
     places = transcript_places(gene_of([(0, 1000)]), STEP)

@@ -39,6 +39,7 @@ from ringmark.peaks import (
     describe_peaks,
     peak_counts,
     prepare_condition,
+    with_common_spread,
 )
 from ringmark.tables import BACKGROUND, PEAKS, write_matrix
 
@@ -143,12 +144,14 @@ def conditions_of(
 ) -> list[Condition]:
     """Group pairs by condition, in order of appearance, and test the bins of each."""
     names = list(dict.fromkeys(pair.condition for pair in pairs))
-    return [
-        prepare_condition(
-            name, [pair for pair in pairs if pair.condition == name], layout, thresholds
-        )
-        for name in names
-    ]
+    return with_common_spread(
+        [
+            prepare_condition(
+                name, [pair for pair in pairs if pair.condition == name], layout, thresholds
+            )
+            for name in names
+        ]
+    )
 
 
 def background_table(

@@ -17,8 +17,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pysam
-
 from ringmark.alignments import USABLE_MAPPING_QUALITY, library_strandedness
 from ringmark.annotation import Annotation
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage, count_fragments
@@ -99,11 +97,10 @@ def count_bam(
         If the file cannot be read as BAM.
     """
     try:
-        with pysam.AlignmentFile(str(bam), "rb") as reads:
-            # To be extended, a read has to tell its direction even if that is not the gene's.
-            read_as = "forward" if extension and strandedness == "unstranded" else strandedness
-            batches = read_batches(reads, read_as, min_quality)
-            return count_fragments(batches, layout, strandedness, extension)
+        # To be extended, a read has to tell its direction even if that is not the gene's.
+        read_as = "forward" if extension and strandedness == "unstranded" else strandedness
+        batches = read_batches(bam, read_as, min_quality)
+        return count_fragments(batches, layout, strandedness, extension)
     except (OSError, ValueError) as error:
         raise InputError(f"{bam}: {error}", "give a coordinate-sorted BAM file") from error
 

@@ -8,20 +8,25 @@ The global ratio starts at the mode of the log ratios of bins, which stays on ba
 peaks hold most fragments of the IP. Everything is then refined in turns on the bins that are
 further than a fragment's length from any bin that looks enriched.
 
-Deviations start at the typical bin of the gene, and are shrunken as normal variables whose variance
-is what genes show beyond counting error, so that a gene with few reads borrows the global ratio. So
-does a short gene that is all peak: it has no background bin. Upwards a deviation is limited to
-`DEVIATION_LIMIT` standard deviations, lest a peak pass for background, except where it rests on
-background bins that are worth two fragments' lengths.
+Deviations start at the lower quartile of a gene's bins, each weighing as much as its input: where
+bins weigh as much as all their fragments, the typical bin of a methylated gene is one of its peaks.
+They are shrunken as normal variables whose variance is what genes show beyond counting error, so
+that a gene with few reads borrows the global ratio. So does a short gene that is all peak: it has
+no background bin. Upwards a deviation is limited to `DEVIATION_LIMIT` standard deviations, lest a
+peak pass for background, except where it rests on background bins that are worth two fragments'
+lengths.
 
 What looks enriched is judged with a fixed small over-dispersion: were it judged with the estimated
 one, weak peaks would raise the estimate, and thus be taken for background even more. The estimate
 is the over-dispersion with which background counts below their expectation, which peaks do not
-reach, scatter as they should. Since the expectation is given, one pair is enough for it.
+reach, scatter as they should. Since the expectation is given, one pair is enough for it. For it,
+IPs that share an input are summed, as they are tested (``ringmark.peaks``). For the ratio they are
+not: there it is better to take a bin too many for enriched than sites for background.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +39,7 @@ from ringmark.intervals import IntArray
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Groups = Sequence[Sequence[int]]
 
 #: A gene's background lies at most this many standard deviations above the global one.
 DEVIATION_LIMIT = 2.0
@@ -50,8 +56,10 @@ _DISPERSION_BINS = 4000
 #: ... of at least so many fragments, IP and input.
 _DISPERSION_FRAGMENTS = 10
 _CHI_SQUARED_MEDIAN = 0.4549
-#: Variance of a median over that of a mean.
-_MEDIAN_VARIANCE = np.pi / 2
+#: Distance of the quartiles of a normal variable from its mean, standard deviations.
+_QUARTILE = 0.6745
+#: Variance of a quartile of normal variables over that of their mean.
+_QUARTILE_VARIANCE = 1.857
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,34 @@ class Background:
     is_background: Mask
 
 
+def independent(
+    ip: IntArray, inputs: IntArray, offset: Array, shared: Groups
+) -> tuple[IntArray, IntArray, Array]:
+    """Sum the IPs that share an input; return IP, input and log odds of each group of pairs.
+
+    Parameters
+    ----------
+    ip, inputs, offset
+        Fragments, and log odds expected of background, shape (rows, pairs).
+    shared
+        Pairs grouped by their input, as numbers of columns.
+    """
+    if all(len(group) == 1 for group in shared):
+        return ip, inputs, offset
+    groups = [list(group) for group in shared]
+    return (
+        np.stack([ip[:, group].sum(axis=1) for group in groups], axis=1),
+        np.stack([inputs[:, group[0]] for group in groups], axis=1),
+        np.stack([np.log(np.exp(offset[:, group]).sum(axis=1)) for group in groups], axis=1),
+    )
+
+
 def estimate_background(
-    ip: IntArray, inputs: IntArray, layout: BinLayout, fragment_length: float
+    ip: IntArray,
+    inputs: IntArray,
+    layout: BinLayout,
+    fragment_length: float,
+    shared: Groups | None = None,
 ) -> Background:
     """Estimate the ratio of IP over input on background, of every pair and gene.
 
@@ -87,7 +121,11 @@ def estimate_background(
         Fragments of each bin in each pair, shape (bins, pairs).
     fragment_length
         Mean length of the fragments, nucleotides.
+    shared
+        Pairs grouped by their input, as numbers of columns; ``None``: each has its own.
     """
+    if shared is None:
+        shared = [[pair] for pair in range(ip.shape[1])]
     totals = ip + inputs
     reach = int(np.ceil(fragment_length / layout.width))
     overlap = fragment_length / layout.width + 1
@@ -97,8 +135,7 @@ def estimate_background(
     is_background = np.ones(layout.bins, dtype=bool)
     for _ in range(_ROUNDS):
         offset = gene_log_ratio[layout.gene_of_bin]
-        statistic, _ = signed_root(ip, totals, offset, FALLBACK_DISPERSION)
-        enriched = bins_within(statistic > _ENRICHED, layout.bin_offsets, reach)
+        enriched = bins_within(_looks_enriched(ip, inputs, offset), layout.bin_offsets, reach)
         is_background = ~enriched
         successes = _sum_genes(ip * is_background[:, None], layout)
         trials = _sum_genes(totals * is_background[:, None], layout)
@@ -106,10 +143,26 @@ def estimate_background(
             log_ratio = np.log(successes.sum(axis=0) / (trials - successes).sum(axis=0).clip(1))
         known = _sum_genes(is_background[:, None] * 1, layout)[:, 0] >= 2 * reach
         gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap, known)
-    dispersion = background_dispersion(
-        ip, totals, gene_log_ratio[layout.gene_of_bin], is_background
-    )
+    own_ip, own_inputs, offset = independent(ip, inputs, gene_log_ratio[layout.gene_of_bin], shared)
+    enriched = bins_within(_looks_enriched(own_ip, own_inputs, offset), layout.bin_offsets, reach)
+    dispersion = background_dispersion(own_ip, own_ip + own_inputs, offset, ~enriched)
     return Background(log_ratio, gene_log_ratio, dispersion, is_background)
+
+
+def _looks_enriched(ip: IntArray, inputs: IntArray, offset: Array) -> Mask:
+    """Return which bins are `_ENRICHED` standard deviations up, shape (bins,).
+
+    The score, which costs little, tells the many that are not by far.
+    """
+    totals, mean = ip + inputs, expit(offset)
+    factor = 1 + (totals - 1).clip(0) * FALLBACK_DISPERSION
+    score = ((ip - totals * mean) / factor).sum(axis=1)
+    information = (totals * mean * (1 - mean) / factor).sum(axis=1)
+    rows = np.flatnonzero(score > _ENRICHED / 2 * np.sqrt(information))
+    enriched = np.zeros(len(ip), dtype=bool)
+    root, _ = signed_root(ip[rows], totals[rows], offset[rows], FALLBACK_DISPERSION)
+    enriched[rows] = root > _ENRICHED
+    return enriched
 
 
 def _mode(ip: IntArray, inputs: IntArray) -> float:
@@ -148,19 +201,21 @@ def _typical_deviation(
 ) -> Array:
     """Return the deviation of each gene from the global ratio, to start from.
 
-    A site raises two fragments' lengths of its gene. With that part set aside, the median of the
-    other bins is a lower quantile of all bins; below four fragments' lengths it says nothing.
+    At least a quarter of a gene, by its input, is taken to be background. The lower quartile of
+    bins that scatter by nothing but counting lies `_QUARTILE` standard deviations below their
+    middle, so it is looked for among bins that are raised by as much. A gene of less than four
+    fragments' lengths, two of which a site raises, says nothing.
     """
     expected, observed = inputs @ np.exp(log_ratio), ip.sum(axis=1)
-    ratio = np.log((observed + 0.5) / (expected + 0.5))
-    weights = (ip + inputs).sum(axis=1)
-    quantile = (0.5 - fragment_length / np.maximum(layout.lengths, 1)).clip(0, 0.5)
-    deviation = _weighted_quantile(ratio, weights, quantile, layout)
+    seen = inputs.sum(axis=1)
+    noise = np.sqrt(1 / (observed + 0.5) + 1 / (seen + 0.5))
+    ratio = np.log((observed + 0.5) / (expected + 0.5)) + _QUARTILE * noise
+    deviation = _weighted_quantile(ratio, seen, np.full(len(layout.genes), 0.25), layout)
     deviation[layout.lengths < 4 * fragment_length] = 0.0
     mean = expit(log_ratio)
     information = _sum_genes(ip + inputs, layout) @ (mean * (1 - mean))
     overlap = fragment_length / layout.width + 1
-    variance = overlap * _MEDIAN_VARIANCE / np.maximum(information, 1e-9)
+    variance = overlap * _QUARTILE_VARIANCE / np.maximum(information, 1e-9)
     prior = _prior_variance(deviation, variance)
     return deviation * prior / (prior + variance)
 

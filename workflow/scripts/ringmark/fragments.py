@@ -1,40 +1,46 @@
 """Fragments of a BAM in batches of arrays, for programs that count them all.
 
 What a fragment is, and which reads are used, is as in `ringmark.alignments.iterate_fragments`: the
-primary alignments of a read, or of both mates together, which are joined by their whole name and by
-each other's place. Here the reads of many fragments stand in flat arrays, so that what follows can
-be done for all of them at once.
+primary alignments of a read, or of both mates together, which are joined by their name and by each
+other's place. Here the reads of many fragments stand in flat arrays (``ringmark.records``), so that
+what is done is done for all of them at once.
 
-A batch holds fragments of one contig. A fragment whose second mate is still to come is carried over
-to the next batch, so memory holds one batch, however many fragments there are.
+A batch holds fragments of one contig. A read whose mate is still to come is carried over to the
+next batch, so memory holds one batch, however many fragments there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pysam
 
 from ringmark.alignments import (
+    DELETION,
+    DIFFERENT,
+    EQUAL,
+    MATCH,
     SECONDARY,
+    SKIP,
     STRANDEDNESSES,
     SUPPLEMENTARY,
     UNMAPPED,
     Fragment,
-    blocks_and_introns,
-    take,
 )
 from ringmark.intervals import IntArray
-
-#: Fragments after which a batch is handed on.
-BATCH = 100_000
+from ringmark.records import Records, contig_names, read_records
 
 _PAIRED, _MATE_UNMAPPED, _REVERSE, _SECOND = 0x1, 0x8, 0x10, 0x80
 _UNUSED = UNMAPPED | SECONDARY | SUPPLEMENTARY
 _SIGNS = {"+": 1, "-": -1, ".": 0}
+_Mask = npt.NDArray[np.bool_]
+
+# whether an operation of a CIGAR takes up bases of the reference
+_REFERENCE = np.isin(np.arange(16), (MATCH, DELETION, EQUAL, DIFFERENT, SKIP))
+_LOWER, _HIGHER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @dataclass(frozen=True)
@@ -70,64 +76,15 @@ class FragmentBatch:
     @classmethod
     def of(cls, fragments: Iterable[Fragment], chrom: str) -> FragmentBatch:
         """Return single fragments of one contig as a batch."""
-        building = _Building()
-        for number, fragment in enumerate(fragments):
-            building.signs.append(_SIGNS[fragment.strand])
-            for start, end in fragment.blocks:
-                building.add_block(number, start, end)
-            for _, end in fragment.introns:
-                building.add_intron(number, end)
-        return building.batch(chrom)
-
-
-@dataclass
-class _Building:
-    """A batch that is being filled; blocks in the order of the reads."""
-
-    signs: list[int] = field(default_factory=list)
-    owner: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    intron_owner: list[int] = field(default_factory=list)
-    intron_ends: list[int] = field(default_factory=list)
-
-    def add_block(self, number: int, start: int, end: int) -> None:
-        self.owner.append(number)
-        self.starts.append(start)
-        self.ends.append(end)
-
-    def add_intron(self, number: int, end: int) -> None:
-        self.intron_owner.append(number)
-        self.intron_ends.append(end)
-
-    def batch(self, chrom: str) -> FragmentBatch:
-        owner, starts, ends = _united(*map(_array, (self.owner, self.starts, self.ends)))
-        introns = _array(self.intron_owner), _array(self.intron_ends)
-        return FragmentBatch(chrom, _array(self.signs), owner, starts, ends, *introns)
-
-    def split(self, waiting: npt.NDArray[np.int64]) -> tuple[_Building, _Building, IntArray]:
-        """Return what is complete, what waits, and the new number of each fragment."""
-        waits = np.zeros(len(self.signs), dtype=bool)
-        waits[waiting] = True
-        numbers = np.where(waits, np.cumsum(waits), np.cumsum(~waits)) - 1
-        parts = [self._kept(~waits, numbers), self._kept(waits, numbers)]
-        return parts[0], parts[1], numbers
-
-    def _kept(self, keep: npt.NDArray[np.bool_], numbers: IntArray) -> _Building:
-        blocks, introns = _array(self.owner), _array(self.intron_owner)
-        own, own_introns = keep[blocks], keep[introns]
-        return _Building(
-            _array(self.signs)[keep].tolist(),
-            numbers[blocks[own]].tolist(),
-            _array(self.starts)[own].tolist(),
-            _array(self.ends)[own].tolist(),
-            numbers[introns[own_introns]].tolist(),
-            _array(self.intron_ends)[own_introns].tolist(),
+        items = list(fragments)
+        blocks = [(number, *block) for number, item in enumerate(items) for block in item.blocks]
+        introns = [(number, end) for number, item in enumerate(items) for _, end in item.introns]
+        return cls(
+            chrom,
+            np.array([_SIGNS[item.strand] for item in items], dtype=np.int64),
+            *_united(*np.array(blocks, dtype=np.int64).reshape(-1, 3).T),
+            *np.array(introns, dtype=np.int64).reshape(-1, 2).T,
         )
-
-
-def _array(values: list[int]) -> IntArray:
-    return np.array(values, dtype=np.int64)
 
 
 def _united(
@@ -146,28 +103,15 @@ def _united(
     return owner[first], starts[first], (reach - shift)[last]
 
 
-#: Name, own place, place of the mate, bit of the second mate.
-_Key = tuple[str | None, int, int, int]
-_Waiting = dict[_Key, list[int]]
-
-
-def _hand_over(building: _Building, waiting: _Waiting) -> tuple[_Building, _Building, _Waiting]:
-    """Split what is complete from what waits, and number the latter anew."""
-    open_numbers = [number for numbers in waiting.values() for number in numbers]
-    complete, rest, numbers = building.split(_array(open_numbers))
-    renumbered = {key: numbers[own].tolist() for key, own in waiting.items()}
-    return complete, rest, renumbered
-
-
 def read_batches(
-    bam: pysam.AlignmentFile, strandedness: str, min_mapping_quality: int = 0
+    path: str | Path, strandedness: str, min_mapping_quality: int = 0
 ) -> Iterator[FragmentBatch]:
     """Yield the fragments of a coordinate-sorted BAM, contig by contig.
 
     Parameters
     ----------
-    bam
-        Open BAM that keeps the contract of `ringmark.alignments`.
+    path
+        BAM that keeps the contract of `ringmark.alignments`.
     strandedness
         ``forward``, ``reverse`` or ``unstranded``: whether the first mate runs along the RNA.
     min_mapping_quality
@@ -177,55 +121,110 @@ def read_batches(
     ------
     ValueError
         If the strandedness is none of these.
+    OSError, ValueError
+        If the file cannot be read as BAM.
     """
     if strandedness not in STRANDEDNESSES:
         raise ValueError(f"strandedness {strandedness!r} is none of {', '.join(STRANDEDNESSES)}")
-    unstranded, against = strandedness == "unstranded", strandedness == "reverse"
-    building = _Building()
-    waiting: _Waiting = {}
-    contig, chrom = -1, ""
-    # this loop sees every read of every library: no calls for the common case
-    for read in bam.fetch(until_eof=True):
-        flag = read.flag
-        if flag & _UNUSED or read.mapping_quality < min_mapping_quality:
-            continue
-        if read.reference_id != contig:
-            if building.signs:
-                yield building.batch(chrom)
-            building, waiting = _Building(), {}
-            contig, chrom = read.reference_id, str(read.reference_name)
-        start = read.reference_start
-        number = None
-        if flag & _PAIRED and not flag & _MATE_UNMAPPED and read.next_reference_id == contig:
-            second, mate = flag & _SECOND, read.next_reference_start
-            if mate <= start:
-                number = take(waiting, (read.query_name, mate, start, second ^ _SECOND))
-            if number is None and mate >= start:
-                key = (read.query_name, start, mate, second)
-                waiting.setdefault(key, []).append(len(building.signs))
-        if number is None:
-            number = len(building.signs)
-            building.signs.append(0)
-            tells = True
-        else:
-            tells = not flag & _SECOND
-        if tells and not unstranded:
-            backwards = bool(flag & _REVERSE) ^ bool(flag & _SECOND) ^ against
-            building.signs[number] = -1 if backwards else 1
-        cigar = read.cigartuples or ()
-        if len(cigar) == 1:
-            building.owner.append(number)
-            building.starts.append(start)
-            building.ends.append(start + cigar[0][1])
-        else:
-            blocks, introns = blocks_and_introns(cigar, start)
-            for left, right in blocks:
-                building.add_block(number, left, right)
-            for _, right in introns:
-                building.add_intron(number, right)
-        if len(building.signs) >= BATCH:
-            complete, building, waiting = _hand_over(building, waiting)
-            if complete.signs:
-                yield complete.batch(chrom)
-    if building.signs:
-        yield building.batch(chrom)
+    names = contig_names(path)
+    waiting: Records | None = None
+    for records in read_records(path, _UNUSED, min_mapping_quality):
+        for part in _by_contig(records):
+            if waiting is not None and waiting.contig[0] != part.contig[0]:
+                yield _batch(waiting, names, strandedness)
+                waiting = None
+            whole = part if waiting is None else waiting.joined(part)
+            waits = (_mates(whole) < 0) & _mate_is_here(whole)
+            waits &= whole.next_start >= whole.start[-1]
+            waiting = whole.select(waits) if waits.any() else None
+            if not waits.all():
+                yield _batch(whole.select(~waits), names, strandedness)
+    if waiting is not None:
+        yield _batch(waiting, names, strandedness)
+
+
+def _by_contig(records: Records) -> Iterator[Records]:
+    """Yield the records of each contig."""
+    bounds = np.flatnonzero(np.diff(records.contig)) + 1
+    if not len(bounds):
+        yield records
+        return
+    for left, right in zip([0, *bounds], [*bounds, len(records)], strict=True):
+        place = np.arange(len(records))
+        yield records.select((place >= left) & (place < right))
+
+
+def _mate_is_here(records: Records) -> _Mask:
+    """Return which records have a mate that is aligned to the same contig."""
+    paired = (records.flag & (_PAIRED | _MATE_UNMAPPED)) == _PAIRED
+    return paired & (records.next_contig == records.contig)
+
+
+def _mates(records: Records) -> IntArray:
+    """Return the number of the mate of each record among records of one contig, or -1.
+
+    Two mates have a name and the places of both in common; one is the earlier by place or, at the
+    same place, by being the first mate. Of several such pairs the first ones go together.
+    """
+    rows = np.flatnonzero(_mate_is_here(records))
+    start, following = records.start[rows], records.next_start[rows]
+    second = (records.flag[rows] & _SECOND) != 0
+    later = np.where(start == following, second, start > following)
+    low, high = np.minimum(start, following), np.maximum(start, following)
+    key = records.name[rows] + low.astype(np.uint64) * _LOWER + high.astype(np.uint64) * _HIGHER
+    # the last bits: which mate is the earlier one, and whether this is the later one
+    key = (key << np.uint64(2)) | ((second ^ later) * 2 + later).astype(np.uint64)
+    order = np.argsort(key, kind="stable")
+    is_later = later[order]
+    begins = np.flatnonzero(np.diff(key[order] >> np.uint64(1), prepend=~key[order[:1]]))
+    sizes = np.diff(begins, append=len(order))
+    earlier = np.repeat(np.add.reduceat(~is_later, begins, dtype=np.int64), sizes)
+    first = np.repeat(begins, sizes)
+    rank = np.arange(len(order)) - first - earlier
+    both = is_later & (rank < earlier)
+    mates = np.full(len(records), -1)
+    left, right = rows[order[(first + rank)[both]]], rows[order[both]]
+    mates[left], mates[right] = right, left
+    return mates
+
+
+def _batch(records: Records, names: tuple[str, ...], strandedness: str) -> FragmentBatch:
+    """Join mates to fragments; a fragment has the strand that its first mate tells."""
+    mates, place = _mates(records), np.arange(len(records))
+    begins = (mates < 0) | (mates > place)
+    number = np.cumsum(begins) - 1
+    owner = np.where(begins, number, number[mates])
+    signs = np.zeros(int(begins.sum()), dtype=np.int64)
+    if strandedness != "unstranded":
+        second = (records.flag & _SECOND) != 0
+        backwards = ((records.flag & _REVERSE) != 0) ^ second ^ (strandedness == "reverse")
+        tells = (mates < 0) | ~second
+        signs[owner[tells]] = np.where(backwards, -1, 1)[tells]
+    blocks, introns = _blocks_and_introns(records)
+    return FragmentBatch(
+        names[int(records.contig[0])],
+        signs,
+        *_united(owner[blocks[0]], *blocks[1:]),
+        owner[introns[0]],
+        introns[1],
+    )
+
+
+def _blocks_and_introns(
+    records: Records,
+) -> tuple[tuple[IntArray, IntArray, IntArray], tuple[IntArray, IntArray]]:
+    """Return record, start and end of all aligned blocks, and record and end of all introns."""
+    record = np.repeat(np.arange(len(records)), records.sizes)
+    code = records.operations & 15
+    length = np.where(_REFERENCE[code], records.operations >> 4, 0).astype(np.int64)
+    reached = np.cumsum(length)
+    first = np.append(True, record[1:] != record[:-1])[: len(record)]
+    before = np.concatenate([[0], reached])[np.flatnonzero(first)]
+    end = reached + np.repeat(records.start[record[first]] - before, records.sizes[record[first]])
+    skip = code == SKIP
+    opens = np.flatnonzero(first | skip)
+    start = np.where(skip, end, end - length)[opens]
+    size = np.add.reduceat(np.where(skip, 0, length), opens) if len(opens) else opens
+    aligned = size > 0
+    blocks = record[opens][aligned], start[aligned], (start + size)[aligned]
+    return blocks, (record[skip], end[skip])

@@ -18,7 +18,8 @@ bin without input is tested like any other. IPs that share an input are no indep
 fragments are summed, over the one input, with the sum of their ratios on background. What deviates
 in all replicates alike (the affinity of a stretch of RNA) does not average out over them; its
 variance ``s^2`` is such that the lower half of the statistics, which peaks do not reach, has mean
-square 1, and the statistic of a bin with information ``I`` is divided by ``sqrt(1 + s^2 I)``.
+square 1, and the statistic of a bin with information ``I`` is divided by ``sqrt(1 + s^2 I)``. The
+conditions of a study have one ``s``, since the RNA and the antibody are the same in each.
 
 Peaks
 -----
@@ -50,6 +51,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +63,7 @@ from ringmark.background import (
     Background,
     background_dispersion,
     estimate_background,
+    independent,
     signed_root,
 )
 from ringmark.bins import BinLayout, Coverage
@@ -125,18 +128,28 @@ class BinTests:
     ----------
     tested
         Bins with enough fragments.
-    statistic
-        Signed root of the likelihood ratio, calibrated; 0 where not tested.
-    pvalue
-        1 where not tested.
+    root
+        Signed root of the likelihood ratio, not calibrated; 0 where not tested.
+    information
+        On the log odds; 0 where not tested.
     spread
         Variance, on the log scale, of what deviates in all replicates alike.
     """
 
     tested: Mask
-    statistic: Array
-    pvalue: Array
+    root: Array
+    information: Array
     spread: float
+
+    @cached_property
+    def statistic(self) -> Array:
+        """Signed root of the likelihood ratio, calibrated; 0 where not tested."""
+        return self.root / np.sqrt(1 + self.spread * self.information)
+
+    @cached_property
+    def pvalue(self) -> Array:
+        """One-sided p-value; 1 where not tested."""
+        return np.where(self.tested, norm.sf(self.statistic), 1.0)
 
 
 @dataclass(frozen=True)
@@ -203,20 +216,6 @@ class Genome(Protocol):
         """Return the sequence of a 0-based, half-open interval."""
 
 
-def _independent(
-    ip: IntArray, inputs: IntArray, offset: Array, shared: Sequence[Sequence[int]]
-) -> tuple[IntArray, IntArray, Array]:
-    """Sum the IPs that share an input; return IP, input and log odds of each group of pairs."""
-    if all(len(group) == 1 for group in shared):
-        return ip, inputs, offset
-    groups = [list(group) for group in shared]
-    return (
-        np.stack([ip[:, group].sum(axis=1) for group in groups], axis=1),
-        np.stack([inputs[:, group[0]] for group in groups], axis=1),
-        np.stack([np.log(np.exp(offset[:, group]).sum(axis=1)) for group in groups], axis=1),
-    )
-
-
 def score_bins(
     ip: IntArray,
     inputs: IntArray,
@@ -238,13 +237,11 @@ def score_bins(
     """
     tested = (ip + inputs).sum(axis=1) >= max(min_fragments, 1)
     offset = background.gene_log_ratio[layout.gene_of_bin[tested]]
-    own_ip, own_inputs, offset = _independent(ip[tested], inputs[tested], offset, shared)
+    own_ip, own_inputs, offset = independent(ip[tested], inputs[tested], offset, shared)
     root, information = signed_root(own_ip, own_ip + own_inputs, offset, background.dispersion)
-    spread = _shared_spread(root, information)
-    statistic, pvalue = np.zeros(layout.bins), np.ones(layout.bins)
-    statistic[tested] = root / np.sqrt(1 + spread * information)
-    pvalue[tested] = norm.sf(statistic[tested])
-    return BinTests(tested, statistic, pvalue, spread)
+    all_roots, all_information = np.zeros(layout.bins), np.zeros(layout.bins)
+    all_roots[tested], all_information[tested] = root, information
+    return BinTests(tested, all_roots, all_information, _shared_spread(root, information))
 
 
 def _shared_spread(root: Array, information: Array) -> float:
@@ -265,6 +262,20 @@ def _shared_spread(root: Array, information: Array) -> float:
     return high
 
 
+def with_common_spread(conditions: Sequence[Condition]) -> list[Condition]:
+    """Return conditions with the one spread that the bins of all of them show.
+
+    The affinity of a stretch of RNA is the same in each; a condition with few bins cannot tell it.
+    """
+    if not conditions:
+        return []
+    spread = _shared_spread(
+        np.concatenate([item.tests.root for item in conditions]),
+        np.concatenate([item.tests.information for item in conditions]),
+    )
+    return [replace(item, tests=replace(item.tests, spread=spread)) for item in conditions]
+
+
 def find_candidates(condition: Condition, layout: BinLayout) -> list[Peak]:
     """Return all peaks of a condition that a bin of `CANDIDATE_PVALUE` leads to.
 
@@ -280,7 +291,12 @@ def find_candidates(condition: Condition, layout: BinLayout) -> list[Peak]:
         places = transcript_places(layout.genes[gene], layout.step)
         own_depths = [(ip[own], inputs[own]) for ip, inputs in depths]
         profile = make_profile(
-            own_depths, ratios[gene], places, shape, condition.background.dispersion
+            own_depths,
+            ratios[gene],
+            places,
+            shape,
+            condition.background.dispersion,
+            condition.shared,
         )
         bins = promising[slice(*layout.bin_offsets[gene : gene + 2])]
         searched = np.repeat(bins, layout.width // layout.step)[: len(profile.ip)]
@@ -330,7 +346,7 @@ def score_peaks(
     enrichment = np.log2((ip.sum(axis=1) + 1) / (expected + 1))
     offset = offset + np.array([peak.shadow for peak in peaks])[:, None]
     shared = condition.shared if pair is None else [[0]]
-    ip, inputs, offset = _independent(ip, inputs, offset, shared)
+    ip, inputs, offset = independent(ip, inputs, offset, shared)
     root, information = signed_root(ip, ip + inputs, offset, condition.background.dispersion)
     pvalue = norm.sf(root / np.sqrt(1 + condition.tests.spread * information))
     return PeakTests(pvalue, enrichment)
@@ -351,8 +367,8 @@ def prepare_condition(
     ip = np.stack([pair.ip.bins(layout) for pair in pairs], axis=1)
     inputs = np.stack([pair.input.bins(layout) for pair in pairs], axis=1)
     length = fragment_length([pair.ip for pair in pairs])
-    background = estimate_background(ip, inputs, layout, length)
     shared = group_by_input(pairs)
+    background = estimate_background(ip, inputs, layout, length, shared)
     tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, shared)
     return Condition(name, tuple(pairs), ip, inputs, background, tests)
 

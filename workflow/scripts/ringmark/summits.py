@@ -11,11 +11,11 @@ skipped, fragments of a site before it end up behind it. Nor can a site be seen 
 than there are: the share is lowered where the RNA is rarer than at the site.
 
 Summits are found one by one. The place with the highest Poisson likelihood ratio of IP over what is
-explained so far is a summit, a plateau standing for its middle; this is the maximum-likelihood
-place of a site that all excess fragments hold. What it explains, by the shape above, is added to
-the background, until nothing is left that stands out. Each summit is then placed again given the
-others. Since real shapes depart from the ideal one, a summit has to have a valley between itself
-and the next: what is but a shoulder is part of the higher one.
+explained so far, over the noise of IP and input, is a summit, a plateau standing for its middle;
+this is the maximum-likelihood place of a site that all excess fragments hold. What it explains, by
+the shape above, is added to the background, until nothing is left that stands out. Each summit is
+then placed again given the others. Since real shapes depart from the ideal one, a summit has to
+have a valley between itself and the next: what is but a shoulder is part of the higher one.
 
 A peak extends as far as the excess is at least `TRIM` of that at its summit, or to the valley.
 
@@ -115,13 +115,15 @@ class Profile:
     expected
         What background leads to expect of them.
     seen
-        Fragments of the input that the expectation rests on.
+        Fragments of the input that the expectation rests on, each input counted once.
     places
         Place of each step in each transcript, in steps; -1 outside; shape (transcripts, steps).
     shape
         Of a site, from `site_shape`.
     dispersion
-        Over-dispersion: the variance of a count ``m`` is ``m (1 + dispersion m)``.
+        Intra-class correlation of the fragments of IP and input.
+    inputs
+        Number of inputs: so many independent pairs are summed.
     """
 
     ip: Array
@@ -130,11 +132,22 @@ class Profile:
     places: Array
     shape: Array
     dispersion: float = 0.0
+    inputs: int = 1
 
     @property
     def excess(self) -> Array:
         """IP over what background leads to expect."""
         return self.ip - self.expected
+
+    def noise(self, explained: Array) -> Array:
+        """Return the variance of the IP about what explains it, shape (steps,).
+
+        With ``e`` fragments explained and ``x`` of the input seen, the log ratio of a
+        beta-binomial count varies by ``(1 / e + 1 / x) (1 + rho (e + x))``; over-dispersion
+        averages out over independent pairs. What sites add is not scaled by the input.
+        """
+        counting = explained + self.expected**2 / (self.seen + 1)
+        return counting * (1 + self.dispersion / self.inputs * (explained + self.seen))
 
     def share(self, summit: int) -> Array:
         """Return what share of the fragments over a summit also cover each step, (steps,)."""
@@ -162,6 +175,7 @@ def make_profile(
     places: Array,
     shape: Array,
     dispersion: float,
+    shared: Sequence[Sequence[int]] | None = None,
 ) -> Profile:
     """Sum the pairs of a gene.
 
@@ -173,15 +187,18 @@ def make_profile(
         Of the gene's background in each pair, shape (pairs,).
     places, shape, dispersion
         As in `Profile`.
+    shared
+        Pairs grouped by their input, as numbers; ``None``: each has its own.
     """
+    groups = [[pair] for pair in range(len(depths))] if shared is None else shared
     ip = np.sum([pair[0] for pair in depths], axis=0).astype(float)
     inputs = [_smooth(pair[1], _SMOOTHING) for pair in depths]
     expected = np.sum(
         [(depth + 0.5) * np.exp(ratio) for depth, ratio in zip(inputs, log_ratio, strict=True)],
         axis=0,
     )
-    seen = np.sum(inputs, axis=0) + 0.5 * len(depths)
-    return Profile(ip, expected, seen, places, shape, dispersion)
+    seen = np.sum([inputs[group[0]] + 0.5 for group in groups], axis=0)
+    return Profile(ip, expected, seen, places, shape, dispersion, len(groups))
 
 
 def transcript_places(gene: Gene, step: int) -> Array:
@@ -241,9 +258,7 @@ def _find_summits(profile: Profile, searched: Mask) -> list[int]:
     while len(summits) < _MAX_SUMMITS:
         shares = _shares(profile, summits)
         explained = profile.expected + _heights(profile, summits, shares) @ shares
-        variance = explained * (1 + profile.dispersion * explained)
-        variance += profile.expected**2 / (profile.seen + 1)
-        scale = np.sqrt(explained / variance)
+        scale = np.sqrt(explained / profile.noise(explained))
         statistic = np.where(searched, _likelihood_root(profile.ip, explained) * scale, -np.inf)
         if summits:
             statistic[profile.ip < _SUMMIT_RATIO * explained] = -np.inf
