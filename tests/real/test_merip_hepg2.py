@@ -8,7 +8,7 @@ Peaks published for several of the three libraries are merged where they overlap
 more libraries are 25, and one is covered if it shares a base with a block of a peak of ours. Of the
 six that are not, two lie in an intron, 12,000 nt from the next annotated exon. The other four were
 published for the second and the third library alone. In them IP over the one input that follows the
-exons is less than 1.4 times the background, all IPs together.
+exons is at most 1.6 times the background, all IPs together.
 
 None of the libraries is labelled wrongly. How the reads of a library are spread over the exons of
 each gene can be fitted as a mixture of what the other IPs show and of an even coverage: the share

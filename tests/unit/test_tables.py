@@ -136,7 +136,7 @@ def test_rows_and_frames_are_refused_with_the_same_words(tmp_path, text):
     assert str(of_rows.value) == str(of_frame.value)
 
 
-@pytest.mark.parametrize("program", ["find_back_splices", "count_circles"])
+@pytest.mark.parametrize("program", ["find_back_splices", "count_circles", "count_bins"])
 def test_programs_that_stream_reads_do_without_pandas(program):
     code = f"import sys, {program}; sys.exit('pandas' in sys.modules)"
     path = {"PYTHONPATH": str(Path(tables.__file__).parents[1])}

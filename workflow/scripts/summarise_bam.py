@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pysam
 
-from ringmark.errors import InputError, program
+from ringmark.alignments import damaged
+from ringmark.errors import program
 from ringmark.files import write_text
 
 
@@ -31,10 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         text = pysam.stats(str(arguments.bam))
     except pysam.SamtoolsError as error:
-        raise InputError(
-            f"{arguments.bam}: cannot be read: {str(error).strip()}",
-            "delete the file, so that the next run aligns the library again",
-        ) from None
+        raise damaged(arguments.bam, error) from None
     write_text(str(text), arguments.output)
 
 

@@ -380,7 +380,7 @@ def _key(read: pysam.AlignedSegment, own: int, mate: int, second: bool) -> _Key:
     return str(read.query_name), own, mate, second
 
 
-def take(waiting: dict[_Place, list[_Item]], key: _Place) -> _Item | None:
+def _take(waiting: dict[_Place, list[_Item]], key: _Place) -> _Item | None:
     """Take the first of those that wait under a key: names used twice have keys of their own."""
     items = waiting.get(key)
     if items is None:
@@ -396,7 +396,7 @@ def _waiting_mate(read: pysam.AlignedSegment, waiting: _Waiting) -> _Used | None
     if not _mate_is_here(read):
         return None
     key = _key(read, read.next_reference_start, read.reference_start, not read.is_read2)
-    return take(waiting, key)
+    return _take(waiting, key)
 
 
 def _used(read: pysam.AlignedSegment, strandedness: str) -> _Used:
@@ -643,6 +643,14 @@ def read_header(path: Path) -> pysam.AlignmentHeader:
     return header
 
 
+def damaged(path: str | Path, error: Exception) -> InputError:
+    """Return the error of a BAM of this run that samtools cannot read, with samtools' words."""
+    return InputError(
+        f"{path}: cannot be read: {str(error).strip()}",
+        "delete the file, so that the next run aligns the library again",
+    )
+
+
 def records_over(
     bam: pysam.AlignmentFile,
     chrom: str,
@@ -684,10 +692,7 @@ def records_over(
         try:
             pysam.view(*options, path, catch_stdout=False)
         except pysam.SamtoolsError as error:
-            raise InputError(
-                f"{path}: cannot be read: {str(error).strip()}",
-                "delete the file, so that the next run aligns the library again",
-            ) from None
+            raise damaged(path, error) from None
         with pysam.AlignmentFile(str(found)) as records:
             yield from records.fetch(until_eof=True)
 

@@ -638,8 +638,6 @@ class ContigCounter:
 
     def _records(self, owners: Mapping[str, int]) -> Iterator[pysam.AlignedSegment]:
         """Yield the records of fragments, from the spans of their circles."""
-        if not owners:
-            return
         junctions = [self.circles[number].junction for number in sorted(set(owners.values()))]
         spans = [(item.start - PLACEMENT_RANGE, item.end + PLACEMENT_RANGE) for item in junctions]
         for read in records_over(self.bam, self.chrom, spans, owners):

@@ -23,6 +23,8 @@ from ringmark.alignments import (
     DIFFERENT,
     EQUAL,
     MATCH,
+    REVERSE,
+    SECOND_MATE,
     SECONDARY,
     SKIP,
     STRANDEDNESSES,
@@ -33,7 +35,7 @@ from ringmark.alignments import (
 from ringmark.intervals import IntArray
 from ringmark.records import Records, contig_names, read_records
 
-_PAIRED, _MATE_UNMAPPED, _REVERSE, _SECOND = 0x1, 0x8, 0x10, 0x80
+_PAIRED, _MATE_UNMAPPED = 0x1, 0x8
 _UNUSED = UNMAPPED | SECONDARY | SUPPLEMENTARY
 _SIGNS = {"+": 1, "-": -1, ".": 0}
 _Mask = npt.NDArray[np.bool_]
@@ -149,8 +151,8 @@ def _by_contig(records: Records) -> Iterator[Records]:
     if not len(bounds):
         yield records
         return
+    place = np.arange(len(records))
     for left, right in zip([0, *bounds], [*bounds, len(records)], strict=True):
-        place = np.arange(len(records))
         yield records.select((place >= left) & (place < right))
 
 
@@ -168,7 +170,7 @@ def _mates(records: Records) -> IntArray:
     """
     rows = np.flatnonzero(_mate_is_here(records))
     start, following = records.start[rows], records.next_start[rows]
-    second = (records.flag[rows] & _SECOND) != 0
+    second = (records.flag[rows] & SECOND_MATE) != 0
     later = np.where(start == following, second, start > following)
     low, high = np.minimum(start, following), np.maximum(start, following)
     key = records.name[rows] + low.astype(np.uint64) * _LOWER + high.astype(np.uint64) * _HIGHER
@@ -196,8 +198,8 @@ def _batch(records: Records, names: tuple[str, ...], strandedness: str) -> Fragm
     owner = np.where(begins, number, number[mates])
     signs = np.zeros(int(begins.sum()), dtype=np.int64)
     if strandedness != "unstranded":
-        second = (records.flag & _SECOND) != 0
-        backwards = ((records.flag & _REVERSE) != 0) ^ second ^ (strandedness == "reverse")
+        second = (records.flag & SECOND_MATE) != 0
+        backwards = ((records.flag & REVERSE) != 0) ^ second ^ (strandedness == "reverse")
         tells = (mates < 0) | ~second
         signs[owner[tells]] = np.where(backwards, -1, 1)[tells]
     blocks, introns = _blocks_and_introns(records)

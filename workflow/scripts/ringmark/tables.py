@@ -81,7 +81,10 @@ class Table:
             return
         for row in rows:
             self._require(row)
-        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+        with (
+            whole_file(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as handle,
+        ):
             writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
             writer.writerow(self.columns)
             writer.writerows(
