@@ -20,6 +20,7 @@ FLOORS = (
         "study",
         "annotation",
         "alignments",
+        "records",
         "fragments",
         "exon_ends",
         "betabinomial",
