@@ -79,11 +79,13 @@ from benchmarks.figures import (
 )
 from benchmarks.m6a_peaks.truth import Array, Region, Run, Truth
 from call_peaks import conditions_of, read_pairs
+from compare_methylation import context_of
 from count_bins import layout_of
 from ringmark.bins import BIN_WIDTH, BinLayout
-from ringmark.differential import compare_methylation
 from ringmark.errors import program
 from ringmark.files import write_text
+from ringmark.methylation import compare_methylation
+from ringmark.peak_context import PeakContext
 from ringmark.peaks import Condition, Thresholds, call_peaks, region_of
 from ringmark.study import Contrast, Library, Pair, Study
 from ringmark.tables import BACKGROUND, read_matrix
@@ -374,7 +376,21 @@ def splits(sizes: tuple[int, int]) -> list[tuple[int, ...]]:
     return [ways[index] for index in chosen] if ways else []
 
 
-def permuted(truth: Truth, run: Run, wide: Mask) -> Iterator[Figure]:
+def peaks_context(run: Run, layout: BinLayout) -> PeakContext:
+    """Return what the run compared its peaks with."""
+    folder = run.folder / "m6a"
+    inputs = read_matrix(folder / "input_counts.tsv")
+    circles, bsj_counts = (
+        place if place.exists() else None
+        for place in (run.folder / "circrna" / name for name in ("circles.bed", "bsj_counts.tsv"))
+    )
+    bins = {name: folder / "bins" / f"{name}.npz" for name in inputs.columns}
+    return context_of(run.peaks.loc[inputs.index], inputs, layout, bins, circles, bsj_counts)
+
+
+def permuted(
+    truth: Truth, run: Run, wide: Mask, context: PeakContext | None = None
+) -> Iterator[Figure]:
     """Yield the share of small p-values of peaks without a change, conditions permuted."""
     rows = run.quality[run.quality["condition"].isin(truth.conditions)]
     ordered = pd.concat([rows[rows["condition"] == name] for name in truth.conditions])
@@ -387,7 +403,8 @@ def permuted(truth: Truth, run: Run, wide: Mask) -> Iterator[Figure]:
     small = []
     for way in splits(sizes) if min(sizes) > 1 else ():
         study = _relabelled(ordered, way, truth.conditions)
-        pvalues = compare_methylation(ip, inputs, background, study).table["pvalue"]
+        table = compare_methylation(ip, inputs, background, study, context=context).table
+        pvalues = table["pvalue"]
         values = pvalues.reindex(run.peaks.index).to_numpy(dtype=np.float64)[unchanged]
         small.append(values[~np.isnan(values)] < SIGNIFICANT)
     yield share("permuted_below_05", np.concatenate([np.zeros(0, dtype=bool), *small]))
@@ -539,9 +556,9 @@ def evaluate(study: Path, results: Path) -> list[Figure]:
     wide = truth.near(run.regions, round(truth.fragment_length))
     figures = [*detection(truth, run, near), *shape(truth, run, near)]
     figures += changes(truth, run, near, wide)
-    figures += permuted(truth, run, wide)
-    figures += quality(truth, run)
     conditions, layout = bins_of(run)
+    figures += permuted(truth, run, wide, peaks_context(run, layout))
+    figures += quality(truth, run)
     figures += false_peaks(truth, run, near)
     figures += false_discovery(truth, conditions, layout)
     return [*figures, *calibration(truth, conditions, layout)]

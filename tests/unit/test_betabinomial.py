@@ -272,3 +272,24 @@ def test_gamma_functions():
     np.testing.assert_allclose(first, digamma(x), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(second, zeta(2, x), rtol=1e-10)
     np.testing.assert_array_equal(betabinomial._log_gamma(x), log_gamma)
+
+
+def test_an_interval_as_null_is_tested_at_its_nearer_end():
+    rng = np.random.default_rng(17)
+    design = np.column_stack([np.ones(6), [1, 1, 1, 0, 0, 0]])
+    totals = np.full((300, 6), 200)
+    successes = rng.binomial(totals, 1 / (1 + np.exp(-rng.normal(0, 0.4, (300, 1)) * design[:, 1])))
+    low, high = -0.3, np.full(300, 0.2)
+    found = likelihood_ratio_test(successes, totals, design, 1, dispersion=0.0, null=(low, high))
+    change = found.log2FoldChange * np.log(2)
+    inside = (change >= low) & (change <= high)
+    assert 20 < inside.sum() < 280
+    assert (found.stat[inside] < 1e-6).all()
+    assert (found.pvalue[inside] > 0.99).all()
+    for end, beyond in ((low, change < low), (0.2, change > high)):
+        shifted = likelihood_ratio_test(
+            successes, totals, design, 1, offset=end * design[:, 1], dispersion=0.0
+        )
+        assert found.pvalue[beyond] == pytest.approx(shifted.pvalue[beyond], rel=1e-5)
+    plain = likelihood_ratio_test(successes, totals, design, 1, dispersion=0.0)
+    assert found.log2FoldChange == pytest.approx(plain.log2FoldChange)

@@ -93,3 +93,36 @@ def test_background_without_its_columns_is_an_error(folder, capsys):
     write_counts(folder / "input.tsv", {"A": [16] * 6}, INPUTS)
     assert run(folder) == 1
     assert "log_ratio" in capsys.readouterr().err
+
+
+# --- the context of peaks
+
+
+def with_context(folder, *more):
+    return main(
+        [
+            *("--samples", str(folder / "samples.tsv"), "--test", "resistant"),
+            *("--reference", "sensitive", "--ip-counts", str(folder / "ip.tsv")),
+            *("--input-counts", str(folder / "input.tsv")),
+            *("--features", str(folder / "peaks.tsv")),
+            *("--background", str(folder / "background.tsv")),
+            *("--output", str(folder / "out.tsv")),
+            *more,
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bins", "a.npz"], "--bins: without --annotation"),
+        (["--circles", "c.bed"], "one without the other"),
+        (["--circles", "c.bed", "--bsj-counts", "b.tsv"], "--circles: without --bins"),
+    ],
+)
+def test_options_of_the_context_need_each_other(folder, capsys, options, message):
+    write_counts(folder / "ip.tsv", {"A": [16] * 6}, IPS)
+    write_counts(folder / "input.tsv", {"A": [16] * 6}, INPUTS)
+    assert with_context(folder, *options) == 1
+    assert message in capsys.readouterr().err
+    assert not (folder / "out.tsv").exists()

@@ -5,54 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from toy_study import circular, frame, inputs, make_study, negative_binomial
 
 from ringmark import differential
 from ringmark.differential import (
     build_design,
     compare_expression,
-    compare_methylation,
     compare_ratio,
     size_factors,
     with_names,
 )
 from ringmark.errors import InputError
-from ringmark.study import Contrast, Library, Pair, Study
-
-
-def make_study(resistant=3, sensitive=3, ip=False, batches=None, covariates=()):
-    """Libraries r0_in, r0_ip, ..., s0_in, ...; batches is one letter a sample."""
-    libraries, pairs = [], []
-    samples = [(f"r{i}", "resistant") for i in range(resistant)]
-    samples += [(f"s{i}", "sensitive") for i in range(sensitive)]
-    for number, (sample, condition) in enumerate(samples):
-        facts = {"batch": batches[number]} if batches else {}
-        own = Library(f"{sample}_in", sample, condition, "input", covariates=facts)
-        libraries.append(own)
-        if ip:
-            libraries.append(Library(f"{sample}_ip", sample, condition, "ip", covariates=facts))
-            pairs.append(Pair(libraries[-1], own))
-    contrast = Contrast("condition", "resistant", "sensitive", tuple(covariates))
-    return Study(tuple(libraries), tuple(pairs), contrast)
-
-
-def inputs(study):
-    return [library.name for library in study.inputs]
-
-
-def frame(values, columns, prefix="f"):
-    values = np.asarray(values).reshape(-1, len(columns))
-    ids = pd.Index([f"{prefix}{i}" for i in range(len(values))], name="id")
-    return pd.DataFrame(values, index=ids, columns=columns).astype("int64")
-
-
-def negative_binomial(rng, mean, dispersion, shape):
-    return rng.poisson(rng.gamma(1 / dispersion, dispersion * np.broadcast_to(mean, shape)))
-
-
-def background_of(study, ratio=0.0):
-    rows = [(pair.ip.name, pair.input.name, ratio) for pair in study.pairs]
-    return pd.DataFrame(rows, columns=["ip_library", "input_library", "log_ratio"])
-
 
 # --- design
 
@@ -259,12 +222,6 @@ def test_one_library_against_two_is_tested():
 # --- ratio
 
 
-def circular(rng, share, depth, dispersion):
-    """Back-splice counts of a matrix of shares at one depth."""
-    scale = (1 - dispersion) / dispersion
-    return rng.binomial(depth, rng.beta(share * scale, (1 - share) * scale))
-
-
 def test_ratio_finds_planted_changes_and_reports_pooled_shares():
     rng = np.random.default_rng(6)
     study = make_study()
@@ -352,102 +309,6 @@ def test_count_matrices_of_different_circles_are_an_error():
     back = frame(np.ones((2, 6)), inputs(study))
     with pytest.raises(InputError, match=r"1 of 2 features .* 'f1'"):
         compare_ratio(back, back.iloc[:1], study)
-
-
-# --- methylation
-
-
-def test_methylation_is_the_interaction_and_keeps_global_changes():
-    rng = np.random.default_rng(9)
-    study = make_study(ip=True)
-    ips = [pair.ip.name for pair in study.pairs]
-    abundance = rng.uniform(40, 80, size=(150, 1)) * np.array([4, 4, 4, 1, 1, 1])
-    enrichment = np.full((150, 6), 6.0)
-    enrichment[:, :3] = 3.0
-    enrichment[:15, :3] = 24.0
-    depth = np.array([2, 1, 1, 0.5, 1, 1])
-    ip = frame(rng.poisson(abundance * enrichment * depth), ips)
-    own = frame(rng.poisson(abundance), inputs(study))
-    background = background_of(study)
-    background["log_ratio"] = np.log(depth)
-    result = compare_methylation(ip, own, background, study)
-    table = result.table
-    assert table["log2FoldChange"].iloc[:15].median() == pytest.approx(2, abs=0.2)
-    assert table["log2FoldChange"].iloc[15:].median() == pytest.approx(-1, abs=0.1)
-    assert (table["padj"] < 0.05).mean() > 0.9
-    assert any("a change of methylation as a whole" in note for note in result.notes)
-
-
-def test_methylation_of_circles_from_one_matrix_of_both_assays():
-    study = make_study(ip=True)
-    columns = [library.name for library in study.libraries]
-    counts = frame([[12, 40, 11, 38, 9, 35, 10, 9, 11, 12, 9, 10]], columns)
-    table = compare_methylation(counts, counts, background_of(study), study).table
-    assert table["log2FoldChange"].iloc[0] == pytest.approx(
-        np.log2((113 / 32) / (31 / 30)), abs=0.1
-    )
-    assert table["pvalue"].iloc[0] < 0.05
-
-
-def test_methylation_without_change_is_calibrated():
-    rng = np.random.default_rng(31)
-    study = make_study(ip=True)
-    size = 1500
-    totals = negative_binomial(rng, np.exp(rng.normal(3.5, 1, size=(size, 1))), 0.1, (size, 6))
-    share = rng.uniform(0.3, 0.9, size=(size, 1)) * np.ones(6)
-    values = circular(rng, share, totals, 0.03)
-    ip = frame(values, [pair.ip.name for pair in study.pairs])
-    own = frame(totals - values, inputs(study))
-    pvalues = compare_methylation(ip, own, background_of(study, 0.7), study).table["pvalue"]
-    assert 0.03 < (pvalues.dropna() < 0.05).mean() < 0.065
-
-
-def test_ips_that_enrich_differently_are_no_change_of_methylation():
-    """The levels differ by no more than the replicates do."""
-    rng = np.random.default_rng(12)
-    study = make_study(ip=True)
-    own_efficiency = np.exp([0.4, -0.1, 0.3, -0.5, 0.3, -0.4])
-    excess = 10 * rng.uniform(0.1, 0.9, size=(600, 1)) * np.ones(6)
-    excess[:60, :3] *= 4
-    abundance = rng.lognormal(5, 0.7, size=(600, 1)) * np.ones(6)
-    inputs_of = negative_binomial(rng, abundance, 0.005, (600, 6))
-    pulled = negative_binomial(rng, abundance * (1 + own_efficiency * excess), 0.005, (600, 6))
-    ip = frame(pulled, [pair.ip.name for pair in study.pairs])
-    result = compare_methylation(ip, frame(inputs_of, inputs(study)), background_of(study), study)
-    table = result.table
-    assert abs(table["log2FoldChange"].iloc[60:].median()) < 0.06
-    assert (table["pvalue"].iloc[60:] < 0.05).mean() < 0.075
-    assert (table["padj"].iloc[:60] < 0.05).mean() > 0.9
-    assert any("taken out" in note for note in result.notes)
-
-
-def test_methylation_without_replicates():
-    study = make_study(1, 1, ip=True)
-    ip, own = frame([[30, 10]], ["r0_ip", "s0_ip"]), frame([[10, 10]], inputs(study))
-    background = background_of(study)
-    background["log_ratio"] = [np.log(2), 0.0]
-    table = compare_methylation(ip, own, background, study).table
-    expected = np.log2(30.5 / 10.5) - 1 - np.log2(10.5 / 10.5)
-    assert table["log2FoldChange"].iloc[0] == pytest.approx(expected)
-    assert np.isnan(table["pvalue"].iloc[0])
-
-
-def test_a_pair_without_background_ratio_is_an_error():
-    study = make_study(ip=True)
-    ip = frame(np.ones((1, 6)), [pair.ip.name for pair in study.pairs])
-    own = frame(np.ones((1, 6)), inputs(study))
-    background = background_of(study)
-    background.loc[0, "log_ratio"] = np.nan
-    with pytest.raises(InputError, match="r0_ip over r0_in") as caught:
-        compare_methylation(ip, own, background.iloc[:5], study)
-    assert len(caught.value.problems) == 2
-
-
-def test_methylation_without_ip_is_an_error():
-    study = make_study()
-    counts = frame(np.ones((1, 6)), inputs(study))
-    with pytest.raises(InputError, match="no IP library"):
-        compare_methylation(counts, counts, background_of(study), study)
 
 
 # --- names

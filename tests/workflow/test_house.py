@@ -36,7 +36,7 @@ FLOORS = (
         "circle_counts",
     ),
     ("bins", "background", "summits", "peaks", "pairing", "saturation", "profiles", "simulate"),
-    ("enrichment", "efficiency", "differential", "regulators"),
+    ("enrichment", "efficiency", "peak_context", "differential", "methylation", "regulators"),
     ("figures", "report"),
 )
 ORDER = [module for floor in FLOORS for module in floor]

@@ -35,6 +35,7 @@ IPS = [library.name for library in STUDY.ips]
 IN_PAIRS = list(
     dict.fromkeys(lib.name for pair in STUDY.pairs for lib in (pair.ip, pair.input))
 )
+INPUTS_IN_PAIRS = list(dict.fromkeys(pair.input.name for pair in STUDY.pairs))
 ALIGNER = config["alignment"]["aligner"]
 # libraries given as reads, and those given as BAM files
 READS = [library.name for library in STUDY.libraries if not library.is_aligned]

@@ -19,6 +19,12 @@ DIFFERENTIAL_TABLES = {
     and ("circle" not in name or GENOME)
 }
 
+# circles whose share of the RNA may change in place of the methylation of a peak
+CIRCLE_OPTIONS = {
+    "circles": "results/circrna/circles.bed",
+    "bsj_counts": "results/circrna/bsj_counts.tsv",
+}
+
 
 rule compare_genes:
     input:
@@ -127,6 +133,7 @@ rule compare_ratio:
 
 rule compare_methylation:
     input:
+        **(CIRCLE_OPTIONS if GENOME else {}),
         script=f"{SCRIPTS}/compare_methylation.py",
         samples=config["samples"],
         ip_counts="results/m6a/ip_counts.tsv",
@@ -134,6 +141,8 @@ rule compare_methylation:
         background="results/m6a/background.tsv",
         gene_counts="results/expression/gene_counts.tsv",
         features="results/m6a/peaks.tsv",
+        annotation="results/reference/transcripts.tsv",
+        bins=collect("results/m6a/bins/{library}.npz", library=INPUTS_IN_PAIRS),
     output:
         table="results/differential/methylation.tsv",
     log:
@@ -141,7 +150,7 @@ rule compare_methylation:
     benchmark:
         "results/benchmarks/differential/compare_methylation.tsv"
     conda:
-        "../../envs/pydeseq2.yaml"
+        "../../envs/ringmark.yaml"
     threads: 1
     resources:
         mem_mb=scaled(4000),
@@ -149,6 +158,11 @@ rule compare_methylation:
     params:
         digest=digest_of(f"{SCRIPTS}/compare_methylation.py"),
         contrast=CONTRAST,
+        circles=lambda wildcards, input: (
+            ["--circles", input.circles, "--bsj-counts", input.bsj_counts]
+            if GENOME
+            else []
+        ),
     shell:
         r"""
         python {input.script:q} \
@@ -159,6 +173,9 @@ rule compare_methylation:
             --background {input.background:q} \
             --gene-counts {input.gene_counts:q} \
             --features {input.features:q} \
+            --annotation {input.annotation:q} \
+            --bins {input.bins:q} \
+            {params.circles:q} \
             --output {output.table:q} \
             2>{log:q}
         """
@@ -180,7 +197,7 @@ rule compare_circle_methylation:
     benchmark:
         "results/benchmarks/differential/compare_circle_methylation.tsv"
     conda:
-        "../../envs/pydeseq2.yaml"
+        "../../envs/ringmark.yaml"
     threads: 1
     resources:
         mem_mb=scaled(4000),

@@ -4,7 +4,10 @@ Each IP is compared with its own input: beta-binomial regression of the IP's sha
 libraries' fragments, with the log background ratio of the pair as offset, on covariates and
 condition. The condition's coefficient is the interaction of condition and assay: the change of
 enrichment, free of changes of abundance, and on the scale of the background, so that a change of
-all features at once stays visible (``ringmark.differential``).
+all features at once stays visible (``ringmark.methylation``).
+
+For peaks, ``--bins`` of the inputs and the annotation say what their genes hold, and circles with
+their counts what else than a methyl group can have changed (``ringmark.peak_context``).
 
 For circles ``--ip-counts`` and ``--input-counts`` may be the same matrix of back-splice counts:
 libraries are looked up by name.
@@ -14,13 +17,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from call_peaks import bin_paths
 from contrast_options import add_contrast_options, print_notes, read_features, study_from
-from ringmark.differential import compare_methylation, with_names
-from ringmark.errors import program
-from ringmark.tables import BACKGROUND, DIFFERENTIAL, read_matrix
+from count_bins import layout_of
+from ringmark.bins import BIN_WIDTH, BinLayout, Coverage
+from ringmark.circles import read_circle_blocks
+from ringmark.differential import with_names
+from ringmark.errors import InputError, program
+from ringmark.methylation import compare_methylation
+from ringmark.peak_context import GeneFragments, PeakContext, peak_context
+from ringmark.tables import BACKGROUND, DIFFERENTIAL, PEAKS, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,24 +44,106 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--gene-counts", type=Path, help="for the size factors of baseMean")
     options.add_argument("--features", type=Path, required=True, help="peaks or circles")
     options.add_argument("--output", type=Path, required=True)
+    context = options.add_argument_group("peaks", "what else than their methyl groups moves them")
+    context.add_argument(
+        "--bins", nargs="*", default=[], metavar="LIBRARY.npz", help="inputs, by count_bins.py"
+    )
+    context.add_argument("--annotation", type=Path, help="table of transcripts, with --bins")
+    context.add_argument(
+        "--bin-width", type=int, default=BIN_WIDTH, help="as counted (default %(default)s)"
+    )
+    context.add_argument("--circles", type=Path, help="circles, BED12")
+    context.add_argument("--bsj-counts", type=Path, help="their back-splice fragments")
     return options
+
+
+def check_context(options: argparse.Namespace) -> None:
+    """Raise an `InputError` if options of the context are given without what they need."""
+    problems = []
+    if options.bins and not options.annotation:
+        problems.append("--bins: without --annotation")
+    if (options.circles is None) != (options.bsj_counts is None):
+        problems.append("--circles and --bsj-counts: one without the other")
+    if options.circles and not options.bins:
+        problems.append("--circles: without --bins")
+    if problems:
+        raise InputError(problems, "give --bins and --annotation, or these and both of circles")
+
+
+def context_of(
+    peaks: pd.DataFrame,
+    counts: pd.DataFrame,
+    layout: BinLayout,
+    bins: Mapping[str, Path],
+    circles: Path | None = None,
+    bsj_counts: Path | None = None,
+) -> PeakContext:
+    """Return the context of peaks.
+
+    Parameters
+    ----------
+    peaks
+        Table of peaks (`PEAKS`), index: peaks.
+    counts
+        Fragments of the inputs in the same peaks, shape (peaks, inputs).
+    layout
+        Genes as in the bins.
+    bins
+        File of every input.
+    circles, bsj_counts
+        BED12 of the circles and their back-splice fragments; None: nothing is known of circles.
+
+    Raises
+    ------
+    InputError
+        If an input has no bins, or a file is malformed.
+    """
+    missing = [name for name in counts.columns if name not in bins]
+    if missing:
+        raise InputError(
+            [f"--bins: none of input {name}" for name in missing],
+            "give the bins of all libraries of --input-counts",
+        )
+    # one coverage at a time: they are large, and little of them is needed
+    libraries = {
+        name: GeneFragments.of(Coverage.load(bins[name], layout)) for name in counts.columns
+    }
+    if circles is None or bsj_counts is None:
+        none = pd.DataFrame(columns=counts.columns, dtype="int64")
+        return peak_context(peaks, counts, layout, libraries, {}, none)
+    return peak_context(
+        peaks, counts, layout, libraries, read_circle_blocks(circles), read_matrix(bsj_counts)
+    )
 
 
 @program
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare enrichments and write the table."""
-    arguments = parser().parse_args(argv)
-    study = study_from(arguments)
+    options = parser().parse_args(argv)
+    check_context(options)
+    study = study_from(options)
+    ip_counts, input_counts = read_matrix(options.ip_counts), read_matrix(options.input_counts)
+    context = None
+    if options.bins:
+        context = context_of(
+            PEAKS.read(options.features).set_index("peak").loc[ip_counts.index],
+            input_counts.loc[ip_counts.index],
+            layout_of(options.annotation, options.bin_width),
+            bin_paths(options.bins),
+            options.circles,
+            options.bsj_counts,
+        )
     result = compare_methylation(
-        read_matrix(arguments.ip_counts),
-        read_matrix(arguments.input_counts),
-        BACKGROUND.read(arguments.background),
+        ip_counts,
+        input_counts,
+        BACKGROUND.read(options.background),
         study,
-        read_matrix(arguments.gene_counts) if arguments.gene_counts else None,
-        source=str(arguments.ip_counts),
+        read_matrix(options.gene_counts) if options.gene_counts else None,
+        source=str(options.ip_counts),
+        context=context,
     )
-    features = read_features(arguments.features)
-    DIFFERENTIAL.write(with_names(result.table, features), arguments.output)
+    features = read_features(options.features)
+    DIFFERENTIAL.write(with_names(result.table, features), options.output)
     print_notes("methylation", result.notes)
 
 

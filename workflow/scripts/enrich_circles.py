@@ -12,11 +12,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from contrast_options import add_contrast_options, study_from
 from ringmark.annotation import Annotation
+from ringmark.circles import read_circle_blocks
 from ringmark.enrichment import PeaksOnCircles, circle_m6a_table
 from ringmark.errors import InputError, program
 from ringmark.intervals import Blocks
@@ -45,13 +45,10 @@ def read_circles(bed: Path, fasta: Path) -> dict[str, tuple[str, Blocks, str]]:
     for entry in fasta.read_text(encoding="utf-8").split(">")[1:]:
         name, _, sequence = entry.partition("\n")
         sequences[name] = sequence.replace("\n", "")
-    circles = {}
-    for line in bed.read_text(encoding="utf-8").splitlines():
-        chrom, start, _, name, _, strand, _, _, _, _, sizes, starts = line.split("\t")
-        lefts = int(start) + np.array(starts.split(","), dtype=np.int64)
-        rights = lefts + np.array(sizes.split(","), dtype=np.int64)
-        circles[name] = (chrom, Blocks(lefts, rights, strand), sequences[name])
-    return circles
+    return {
+        name: (chrom, blocks, sequences[name])
+        for name, (chrom, blocks) in read_circle_blocks(bed).items()
+    }
 
 
 def pairs_of(study: Study, samples: Path) -> Sequence[Pair]:

@@ -37,7 +37,7 @@ Test
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -323,8 +323,9 @@ def likelihood_ratio_test(
     offset: ArrayLike | None = None,
     dispersion: ArrayLike | None = None,
     alternative: str = "two-sided",
+    null: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
 ) -> LikelihoodRatioTest:
-    """Test one coefficient of every feature against 0.
+    """Test one coefficient of every feature against 0, or against an interval around it.
 
     Parameters
     ----------
@@ -340,6 +341,10 @@ def likelihood_ratio_test(
         `reference_degrees`.
     alternative
         ``two-sided``, or ``greater``: the coefficient is above 0.
+    null
+        Lowest and highest coefficient under the null, natural-log odds, scalars or (features,).
+        An estimate between them has ``stat`` 0; one beyond is tested against the nearer end, at
+        which the likelihood of all the null allows is highest.
 
     Notes
     -----
@@ -381,11 +386,14 @@ def likelihood_ratio_test(
             degrees = reference_degrees(totals, data.design, dispersion, prior)
     rho = _checked_dispersion(dispersion, len(data.totals))
     beta, errors, full = _maximise(data, data.design, np.nan_to_num(rho))
-    null = _maximise(data, np.delete(data.design, column, axis=1), np.nan_to_num(rho))[2]
     coefficient = beta[:, column]
-    stat = 2 * np.maximum(full - null, 0.0)
+    allowed = np.clip(np.nan_to_num(coefficient), *null)
+    if allowed.any():
+        data = replace(data, offset=data.offset + allowed[:, None] * data.design[:, column])
+    restricted = _maximise(data, np.delete(data.design, column, axis=1), np.nan_to_num(rho))[2]
+    stat = 2 * np.maximum(full - restricted, 0.0)
     stat[np.isnan(coefficient) | np.isnan(rho)] = np.nan
-    root = np.sqrt(stat) * np.sign(np.nan_to_num(coefficient))
+    root = np.sqrt(stat) * np.sign(np.nan_to_num(coefficient) - allowed)
     return LikelihoodRatioTest(
         coefficient / np.log(2),
         errors[:, column] / np.log(2),

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pysam
 
 from ringmark.annotation import Annotation, Gene, Transcript
 from ringmark.backsplice import Junction, SpliceSites, annotated_junction
+from ringmark.errors import InputError
 from ringmark.intervals import Blocks
 from ringmark.sequence import reverse_complement
 
@@ -81,6 +83,28 @@ class Circle:
             for start, end in zip(self.exons.starts.tolist(), self.exons.ends.tolist(), strict=True)
         )
         return forward if self.junction.strand == "+" else reverse_complement(forward)
+
+
+def read_circle_blocks(path: Path) -> dict[str, tuple[str, Blocks]]:
+    """Return contig and exons of each circle by its id, in the order of a BED12 file.
+
+    Raises
+    ------
+    InputError
+        If a line is no BED12.
+    """
+    circles = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            chrom, start, _, name, _, strand, _, _, _, _, sizes, starts = line.split("\t")
+            lefts = int(start) + np.array(starts.split(","), dtype=np.int64)
+            rights = lefts + np.array(sizes.split(","), dtype=np.int64)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: line {number}: {line[:80]!r} is no BED12", "make the circles again"
+            ) from error
+        circles[name] = (chrom, Blocks(lefts, rights, strand))
+    return circles
 
 
 def build_circle(

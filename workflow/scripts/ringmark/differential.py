@@ -1,4 +1,4 @@
-r"""Differential expression, circular-to-linear ratio and methylation between two conditions.
+r"""Differential expression and circular-to-linear ratio between two conditions.
 
 Every fold change is test over reference, log2. Columns bear the names of DESeq2.
 
@@ -15,19 +15,6 @@ Circular-to-linear ratio
     ends), the share ``B / (B + L)`` is compared by the likelihood ratio of beta-binomial
     regressions with and without the condition (Cheng 2016, Bioinformatics 32:1094), covariates in
     both. The fold change is that of the odds ``B / L``.
-
-Methylation of peaks and of circles
-    Each IP is compared with its own input. Given that a fragment of the feature is in one of
-    the two libraries of a pair, the log odds that it is in the IP are
-
-        log(p / (1 - p)) = log_ratio(pair) + covariates + condition
-
-    ``log_ratio`` is the log ratio of IP to input fragments on background, so the intercept
-    is the log enrichment over background and ``condition`` its difference between conditions:
-    the interaction of condition and assay. Abundance cancels within the pair. IPs differ in how
-    much they enrich over background; that is estimated from the features and taken out
-    (`ringmark.efficiency`). A change of all features at once stays, where it is larger than such
-    differences between replicates.
 
 Odds have no estimate where all reads are of one kind. If they are so in both levels, there is
 nothing to compare and all results are NA. If in one level alone, the test stands, lfcSE is NA, and
@@ -46,13 +33,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ringmark import betabinomial
-from ringmark.efficiency import Efficiency, efficiency_offset, estimate_efficiency
 from ringmark.errors import InputError
 from ringmark.multiple_testing import adjust
-from ringmark.study import Library, Pair, Study
+from ringmark.study import Library, Study
 from ringmark.tables import TEST_COLUMNS
 
 #: Added to a count before its logarithm where there are no replicates.
@@ -248,7 +234,7 @@ def compare_expression(
         table["baseMean"] = normalised.mean(axis=1)
         fold_change = _least_squares(np.log2(normalised + PSEUDO_COUNT), design)
         table["log2FoldChange"] = np.where(table["baseMean"] > 0, fold_change, np.nan)
-    return Result(table, (*design.notes, *notes, *_counts_of_missing(table)))
+    return Result(table, (*design.notes, *notes, *counts_of_missing(table)))
 
 
 def compare_ratio(
@@ -269,83 +255,22 @@ def compare_ratio(
         As for `compare_expression`; only `baseMean`, the mean of normalised back-splice and linear
         reads, depends on it.
     """
-    linear = _aligned(linear, back_splice.index, source)
+    linear = aligned(linear, back_splice.index, source)
     available = [name for name in back_splice.columns if name in set(linear.columns)]
     design = build_design(study, study.inputs, available, source)
     names = list(design.names)
     circular = back_splice[names].to_numpy(dtype=float)
     totals = circular + linear[names].to_numpy(dtype=float)
-    table = _odds_test(circular, totals, 0.0, design, back_splice.index)
+    table = odds_test(circular, totals, 0.0, design, back_splice.index)
     counts = pd.DataFrame(totals, index=back_splice.index, columns=names)
-    table["baseMean"] = _base_mean(counts, normalisation_counts)
+    table["baseMean"] = base_mean(counts, normalisation_counts)
     for position, (name, chosen) in enumerate(
         (("ratio_test", design.test), ("ratio_reference", ~design.test))
     ):
         table.insert(
             position, name, _share(circular[:, chosen].sum(axis=1), totals[:, chosen].sum(axis=1))
         )
-    return Result(table, (*design.notes, *_counts_of_missing(table)))
-
-
-def compare_methylation(
-    ip_counts: pd.DataFrame,
-    input_counts: pd.DataFrame,
-    background: pd.DataFrame,
-    study: Study,
-    normalisation_counts: pd.DataFrame | None = None,
-    source: str = "counts",
-) -> Result:
-    """Compare the enrichment of IP over input between the two levels of the contrast.
-
-    Parameters
-    ----------
-    ip_counts, input_counts
-        Shape (features, libraries), the same features; may be one matrix with both assays.
-    background
-        Columns ip_library, input_library, log_ratio: natural log of IP to input
-        fragments on background, one row a pair.
-    normalisation_counts
-        As for `compare_expression`; only `baseMean`, the mean of normalised IP and input counts,
-        depends on it.
-
-    Raises
-    ------
-    InputError
-        If the study has no pair, or a pair has no background ratio.
-    """
-    input_counts = _aligned(input_counts, ip_counts.index, source)
-    pairs = _counted_pairs(study, ip_counts, input_counts)
-    if not study.pairs:
-        raise InputError(
-            f"{source}: the study has no IP library, so there is no methylation to compare",
-            "add the IP libraries to the samples sheet, with assay 'ip'",
-        )
-    design = build_design(study, [pair.ip for pair in study.pairs], pairs, source)
-    chosen = [pairs[name] for name in design.names]
-    ip = ip_counts[[pair.ip.name for pair in chosen]]
-    inputs = input_counts[[pair.input.name for pair in chosen]]
-    successes, others = ip.to_numpy(dtype=float), inputs.to_numpy(dtype=float)
-    log_ratio = _log_ratios(background, chosen)
-    matrix = design.matrix.to_numpy()
-    efficiency = estimate_efficiency(successes, others, log_ratio, matrix)
-    offset = log_ratio + efficiency_offset(successes, others, log_ratio, matrix, efficiency)
-    table = _odds_test(successes, successes + others, offset, design, ip.index)
-    counts = pd.concat([ip, inputs.loc[:, ~inputs.columns.duplicated()]], axis=1)
-    table["baseMean"] = _base_mean(counts, normalisation_counts)
-    return Result(table, (*design.notes, *_told(efficiency), *_counts_of_missing(table)))
-
-
-def _told(efficiency: Efficiency) -> list[str]:
-    """Return what is to be said about the efficiency of the IPs."""
-    if not efficiency.features:
-        return []
-    fold, pvalue = np.exp(efficiency.shift), efficiency.pvalue
-    ratio = (
-        f"the IPs of the test level enrich {fold:.2f}-fold those of the reference (p {pvalue:.2g})"
-    )
-    if efficiency.is_global_change:
-        return [f"{ratio}: kept, a change of methylation as a whole"]
-    return [f"{ratio}: no more than IPs of one level differ, taken out"]
+    return Result(table, (*design.notes, *counts_of_missing(table)))
 
 
 def with_names(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
@@ -364,14 +289,18 @@ def with_names(table: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([named, table], axis=1).reset_index(drop=True)
 
 
-def _odds_test(
+def odds_test(
     successes: NDArray[np.float64],
     totals: NDArray[np.float64],
     offset: NDArray[np.float64] | float,
     design: Design,
     index: pd.Index,
+    null: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
 ) -> pd.DataFrame:
-    """Fold change of the odds, tested by beta-binomial likelihood ratio where there are degrees."""
+    """Fold change of the odds, tested by beta-binomial likelihood ratio where there are degrees.
+
+    ``null`` are the lowest and highest change, natural log, that the test allows for.
+    """
     table = _empty_results(index)
     column = design.matrix.shape[1] - 1
     failures = totals - successes
@@ -382,7 +311,7 @@ def _odds_test(
         table["log2FoldChange"] = np.where((totals > 0).all(axis=1) & ~alike, change, np.nan)
         return table
     test = betabinomial.likelihood_ratio_test(
-        successes, totals, design.matrix.to_numpy(), column, offset
+        successes, totals, design.matrix.to_numpy(), column, offset, null=null
     )
     pooled, bounded = _pooled_change(successes, failures * np.exp(offset), design)
     known = ~alike & ~np.isnan(test.log2FoldChange)
@@ -480,7 +409,7 @@ def _least_squares(values: NDArray[np.float64], design: Design) -> NDArray[np.fl
     return values @ np.linalg.pinv(design.matrix.to_numpy())[-1]
 
 
-def _base_mean(counts: pd.DataFrame, yardstick: pd.DataFrame | None) -> NDArray[np.float64]:
+def base_mean(counts: pd.DataFrame, yardstick: pd.DataFrame | None) -> NDArray[np.float64]:
     """Mean of counts divided by size factors, over the libraries that have one."""
     chosen = counts if yardstick is None else yardstick
     factors = size_factors(chosen[[name for name in counts.columns if name in chosen.columns]])
@@ -492,7 +421,7 @@ def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
-def _aligned(matrix: pd.DataFrame, index: pd.Index, source: str) -> pd.DataFrame:
+def aligned(matrix: pd.DataFrame, index: pd.Index, source: str) -> pd.DataFrame:
     """Return the matrix with the rows of the index, in its order."""
     missing = index.difference(matrix.index)
     if len(missing):
@@ -504,37 +433,7 @@ def _aligned(matrix: pd.DataFrame, index: pd.Index, source: str) -> pd.DataFrame
     return matrix.loc[index]
 
 
-def _counted_pairs(
-    study: Study, ip_counts: pd.DataFrame, input_counts: pd.DataFrame
-) -> dict[str, Pair]:
-    """Pairs of which both libraries have counts, by IP library."""
-    ips, inputs = set(ip_counts.columns), set(input_counts.columns)
-    return {
-        pair.ip.name: pair
-        for pair in study.pairs
-        if pair.ip.name in ips and pair.input.name in inputs
-    }
-
-
-def _log_ratios(background: pd.DataFrame, pairs: Sequence[Pair]) -> NDArray[np.float64]:
-    """Background log ratio of every pair, shape (pairs,)."""
-    known = {
-        (str(row.ip_library), str(row.input_library)): float(row.log_ratio)
-        for row in background.itertuples(index=False)
-    }
-    names = [(pair.ip.name, pair.input.name) for pair in pairs]
-    missing = [
-        f"{ip} over {name}" for ip, name in names if not np.isfinite(known.get((ip, name), np.nan))
-    ]
-    if missing:
-        raise InputError(
-            [f"background ratios: none for {pair}" for pair in missing],
-            "the table of background ratios needs a row with a finite log_ratio for each pair",
-        )
-    return np.array([known[name] for name in names])
-
-
-def _counts_of_missing(table: pd.DataFrame) -> list[str]:
+def counts_of_missing(table: pd.DataFrame) -> list[str]:
     """Say how many features were tested and why others were not."""
     uncounted = int((table["baseMean"] == 0).sum())
     tested = int(table["pvalue"].notna().sum())

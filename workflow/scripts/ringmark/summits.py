@@ -27,12 +27,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ringmark.annotation import Gene
-from ringmark.bins import MAX_LENGTH, Coverage
+from ringmark.bins import MAX_LENGTH
 from ringmark.intervals import IntArray
 
 Array = npt.NDArray[np.float64]
@@ -72,23 +73,31 @@ class Extent:
     shadow: float
 
 
-def fragment_length(coverages: Iterable[Coverage]) -> float:
+class Library(Protocol):
+    """What knows the lengths of its fragments, as `ringmark.bins.Coverage` does."""
+
+    @property
+    def lengths(self) -> IntArray:
+        """Number of fragments by length in nucleotides."""
+
+
+def fragment_length(libraries: Iterable[Library]) -> float:
     """Return the mean length of the fragments of libraries; reads of one end count as 100 nt."""
-    lengths = _length_counts(coverages)
+    lengths = _length_counts(libraries)
     return float((lengths * np.arange(len(lengths))).sum() / max(lengths.sum(), 1)) or 1.0
 
 
-def _length_counts(coverages: Iterable[Coverage]) -> IntArray:
+def _length_counts(libraries: Iterable[Library]) -> IntArray:
     counts = np.zeros(MAX_LENGTH + 1, np.int64)
-    for coverage in coverages:
-        counts += coverage.lengths
+    for library in libraries:
+        counts += library.lengths
     short = counts[:_SHORTEST_FRAGMENT].sum()
     counts[:_SHORTEST_FRAGMENT] = 0
     counts[_SHORTEST_FRAGMENT] += short if counts.any() or short else 1
     return counts
 
 
-def site_shape(coverages: Iterable[Coverage], step: int) -> Array:
+def site_shape(libraries: Iterable[Library], step: int) -> Array:
     """Return what share of the fragments over a site also cover the place ``d`` steps away.
 
     Returns
@@ -96,7 +105,7 @@ def site_shape(coverages: Iterable[Coverage], step: int) -> Array:
     numpy.ndarray
         Shape (steps,), from 1 at the site itself to 0.
     """
-    counts = _length_counts(coverages)
+    counts = _length_counts(libraries)
     lengths = np.arange(len(counts))
     distances = np.arange(0, MAX_LENGTH + step, step)
     covered = np.maximum(lengths[None, :] - distances[:, None], 0) @ counts

@@ -1,0 +1,189 @@
+"""Differential m6A of peaks and circles: the interaction of condition and assay on paired counts.
+
+Each IP is compared with its own input. Given that a fragment of the feature is in one of the two
+libraries of a pair, the log odds that it is in the IP are
+
+    log(p / (1 - p)) = log_ratio(pair) + covariates + condition
+
+``log_ratio`` is the log ratio of IP to input fragments on background, so the intercept is the log
+enrichment over background and ``condition`` its difference between conditions, test less
+reference. Abundance cancels within the pair. The test is the beta-binomial likelihood ratio of
+`ringmark.differential.odds_test`, whose answers to one-sided counts and missing replicates hold
+here too.
+
+IPs differ in how much they enrich over background; that is estimated from the features and taken
+out (`ringmark.efficiency`). A change of all features at once stays, where it is larger than such
+differences between replicates.
+
+Of peaks more is known (`ringmark.peak_context`). The gene helps to say how many input fragments a
+peak has: the odds are then those of IP fragments to as many input fragments as would be as sure,
+and their ratio to the estimate goes into the offset. And a peak has changed where its enrichment
+has by more than circles with another share of the RNA, or a neighbouring peak, would make it: the
+null is an interval around 0. The fold change is the observed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ringmark.differential import (
+    PSEUDO_COUNT,
+    Design,
+    Result,
+    aligned,
+    base_mean,
+    build_design,
+    counts_of_missing,
+    odds_test,
+)
+from ringmark.efficiency import Efficiency, efficiency_offset, estimate_efficiency
+from ringmark.errors import InputError
+from ringmark.peak_context import InputLevels, PeakContext
+from ringmark.study import Pair, Study
+
+Array = NDArray[np.float64]
+
+
+def compare_methylation(
+    ip_counts: pd.DataFrame,
+    input_counts: pd.DataFrame,
+    background: pd.DataFrame,
+    study: Study,
+    normalisation_counts: pd.DataFrame | None = None,
+    source: str = "counts",
+    context: PeakContext | None = None,
+) -> Result:
+    """Compare the enrichment of IP over input between the two levels of the contrast.
+
+    Parameters
+    ----------
+    ip_counts, input_counts
+        Shape (features, libraries), the same features; may be one matrix with both assays.
+    background
+        Columns ip_library, input_library, log_ratio: natural log of IP to input
+        fragments on background, one row a pair.
+    normalisation_counts
+        As for `compare_expression`; only `baseMean`, the mean of normalised IP and input counts,
+        depends on it.
+    context
+        Gene, circles and neighbours of the features, where they are peaks, over the inputs.
+
+    Raises
+    ------
+    InputError
+        If the study has no pair, or a pair has no background ratio.
+    """
+    input_counts = aligned(input_counts, ip_counts.index, source)
+    pairs = _counted_pairs(study, ip_counts, input_counts)
+    if not study.pairs:
+        raise InputError(
+            f"{source}: the study has no IP library, so there is no methylation to compare",
+            "add the IP libraries to the samples sheet, with assay 'ip'",
+        )
+    design = build_design(study, [pair.ip for pair in study.pairs], pairs, source)
+    chosen = [pairs[name] for name in design.names]
+    ip = ip_counts[[pair.ip.name for pair in chosen]]
+    inputs = input_counts[[pair.input.name for pair in chosen]]
+    successes = ip.to_numpy(dtype=float)
+    log_ratio = _log_ratios(background, chosen)
+    matrix = design.matrix.to_numpy()
+    levels = _input_levels(inputs, context)
+    efficiency = estimate_efficiency(successes, levels.rate, log_ratio, matrix)
+    own = log_ratio + efficiency_offset(successes, levels.rate, log_ratio, matrix, efficiency)
+    null = _explained(successes, levels, own, design, inputs, context)
+    table = odds_test(
+        successes, successes + levels.fragments, own + levels.log_ratio, design, ip.index, null
+    )
+    counts = pd.concat([ip, inputs.loc[:, ~inputs.columns.duplicated()]], axis=1)
+    table["baseMean"] = base_mean(counts, normalisation_counts)
+    notes = (*design.notes, *_told(efficiency), *_counts_of_explained(table, null))
+    return Result(table, (*notes, *counts_of_missing(table)))
+
+
+def _input_levels(inputs: pd.DataFrame, context: PeakContext | None) -> InputLevels:
+    """Return the input fragments of features in every pair, with what the context tells."""
+    if context is None:
+        own = inputs.to_numpy(dtype=float)
+        return InputLevels(own, own)
+    if not context.peaks.equals(inputs.index):
+        raise ValueError("the context is of other peaks, or has them in another order")
+    columns = [context.libraries.index(name) for name in inputs.columns]
+    levels = context.input_levels()
+    return InputLevels(levels.rate[:, columns], levels.fragments[:, columns])
+
+
+def _explained(
+    successes: Array,
+    levels: InputLevels,
+    own: Array,
+    design: Design,
+    inputs: pd.DataFrame,
+    context: PeakContext | None,
+) -> tuple[Array, Array]:
+    """Return the changes, natural log, that the context explains; 0 and 0 without one."""
+    nothing = np.zeros(len(inputs))
+    if context is None:
+        return nothing, nothing
+    fold = np.log((successes + PSEUDO_COUNT) / (levels.rate + PSEUDO_COUNT)) - own
+    columns = np.array([context.libraries.index(name) for name in inputs.columns])
+    low, high = context.explained(
+        (np.exp(fold[:, design.test].mean(axis=1)), np.exp(fold[:, ~design.test].mean(axis=1))),
+        (np.unique(columns[design.test]), np.unique(columns[~design.test])),
+    )
+    return low, high
+
+
+def _counts_of_explained(table: pd.DataFrame, null: tuple[Array, Array]) -> list[str]:
+    """Say how many features change no more than their context explains."""
+    change = table["log2FoldChange"].to_numpy() * np.log(2)
+    within = int(((null[0] < null[1]) & (change >= null[0]) & (change <= null[1])).sum())
+    if not within:
+        return []
+    return [f"{within} peaks change no more than circles or neighbouring peaks explain: p is 1"]
+
+
+def _told(efficiency: Efficiency) -> list[str]:
+    """Return what is to be said about the efficiency of the IPs."""
+    if not efficiency.features:
+        return []
+    fold, pvalue = np.exp(efficiency.shift), efficiency.pvalue
+    ratio = (
+        f"the IPs of the test level enrich {fold:.2f}-fold those of the reference (p {pvalue:.2g})"
+    )
+    if efficiency.is_global_change:
+        return [f"{ratio}: kept, a change of methylation as a whole"]
+    return [f"{ratio}: no more than IPs of one level differ, taken out"]
+
+
+def _counted_pairs(
+    study: Study, ip_counts: pd.DataFrame, input_counts: pd.DataFrame
+) -> dict[str, Pair]:
+    """Pairs of which both libraries have counts, by IP library."""
+    ips, inputs = set(ip_counts.columns), set(input_counts.columns)
+    return {
+        pair.ip.name: pair
+        for pair in study.pairs
+        if pair.ip.name in ips and pair.input.name in inputs
+    }
+
+
+def _log_ratios(background: pd.DataFrame, pairs: Sequence[Pair]) -> Array:
+    """Background log ratio of every pair, shape (pairs,)."""
+    known = {
+        (str(row.ip_library), str(row.input_library)): float(row.log_ratio)
+        for row in background.itertuples(index=False)
+    }
+    names = [(pair.ip.name, pair.input.name) for pair in pairs]
+    missing = [
+        f"{ip} over {name}" for ip, name in names if not np.isfinite(known.get((ip, name), np.nan))
+    ]
+    if missing:
+        raise InputError(
+            [f"background ratios: none for {pair}" for pair in missing],
+            "the table of background ratios needs a row with a finite log_ratio for each pair",
+        )
+    return np.array([known[name] for name in names])

@@ -1,0 +1,446 @@
+r"""What besides its methyl groups moves the counts of a peak: gene, circles, neighbouring peaks.
+
+A peak of a weak gene holds few input fragments, and IP over input is no surer than they are. The
+gene holds many more. Fragments of the gene that are not of the peak tell, times a factor of the
+peak's own, how many input fragments the peak should have in a library. And where the IP of a
+peak changes against its input, the methyl groups need not have changed: the peak may lie on a
+circle that carries them and has become a larger part of the RNA there, or beside another peak
+whose fragments reach into it.
+
+Input fragments of a peak
+-------------------------
+The ``n`` input fragments of a peak in a library are taken as Poisson with a rate of which the
+gene tells the mean ``m`` and the variance ``v`` beforehand:
+
+    m = w R + C,    v = (w R)^2 t + w^2 var(R) + var(C)
+
+``R`` are the gene's fragments outside the peak that are not of circles, ``w`` is the peak's ratio
+to them over all inputs, ``C`` are the fragments of circles at the peak. ``t`` is how much ``w``
+differs between libraries, from the intra-class correlation of the peak's share of its gene
+(`ringmark.betabinomial`): a peak whose share is seen to differ is told little by its gene. With a
+gamma distribution of that mean and variance, of shape ``a = m^2 / v``, the rate is estimated by
+
+    (n + a) / (1 + a / m)
+
+which is as sure as ``n + a`` counted fragments are.
+
+Fragments of circles
+--------------------
+``b`` fragments cross the back-splice of a circle of ``L`` nt. Of fragments of ``F`` nt, circles as
+long as they or shorter are crossed by all, others by ``F / L`` of them, and a part of ``u`` nt is
+overlapped by ``(F + u) / L`` of all, at most all. Besides the error of counting, such a number is
+taken to be right to `CIRCLE_ERROR` of itself.
+
+What circles explain
+--------------------
+With shares ``s_i`` of the input fragments at a peak, of each circle there and of linear RNA, each
+enriched ``e_i``-fold, the peak is enriched ``sum(s_i e_i)``-fold. If no ``e_i`` changes, the peak
+still changes by
+
+    log(sum(s_i' e_i) / sum(s_i e_i))
+
+Only the mean of the ``e_i``, the peak's own enrichment, is known; each lies between 1, no methyl
+group, and what the most enriched peaks show. The largest and smallest change under these bounds
+has the highest ``e_i`` where shares grow most: the problem of the fractional knapsack.
+
+What neighbours explain
+-----------------------
+Of the fragments over the summit of one peak, a share reaches into the next one, known from the
+lengths of fragments. A change of the first peak raises the second by as much as that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ringmark import betabinomial
+from ringmark.bins import BinLayout, Coverage
+from ringmark.intervals import Blocks, IntArray
+from ringmark.summits import fragment_length, site_shape
+
+Array = npt.NDArray[np.float64]
+
+#: Relative error of what the back-splice fragments of a circle say of its other fragments.
+CIRCLE_ERROR = 0.5
+#: The highest enrichment of a molecule is this quantile of the enrichments of peaks.
+HIGHEST = 0.99
+_PSEUDO_COUNT = 0.5
+_TINY = 1e-9
+
+
+@dataclass(frozen=True)
+class InputLevels:
+    """Input fragments of peaks and how sure they are; arrays of shape (peaks, inputs).
+
+    Attributes
+    ----------
+    rate
+        Estimated input fragments.
+    fragments
+        So many counted fragments would be as sure.
+    """
+
+    rate: Array
+    fragments: Array
+
+    @property
+    def log_ratio(self) -> Array:
+        """Natural log of rate over fragments; 0 where there are none."""
+        known = (self.rate > 0) & (self.fragments > 0)
+        ratio = np.divide(self.rate, self.fragments, out=np.ones_like(self.rate), where=known)
+        return np.log(ratio)
+
+
+@dataclass(frozen=True)
+class PeakContext:
+    """Gene, circles and neighbours of every peak, by input library.
+
+    Attributes
+    ----------
+    peaks
+        Ids, in the order of the rows of all arrays.
+    libraries
+        Inputs, in the order of the columns.
+    own
+        Fragments of each peak, shape (peaks, inputs).
+    gene, gene_variance
+        Linear fragments of each peak's gene, and the variance of that number; same shape.
+    circles
+        Fragments of each circle at each peak, for every peak of shape (circles, inputs).
+    circle_variance
+        Variance of their sum, shape (peaks, inputs).
+    neighbours
+        Pairs of peaks and of which others' excess reaches into them, shape (2, pairs).
+    reach
+        What share of the other's excess, relative to background, does; shape (pairs,).
+    """
+
+    peaks: pd.Index
+    libraries: tuple[str, ...]
+    own: Array
+    gene: Array
+    gene_variance: Array
+    circles: tuple[Array, ...]
+    circle_variance: Array
+    neighbours: IntArray
+    reach: Array
+
+    def input_levels(self) -> InputLevels:
+        """Estimate the input fragments of every peak from its own and its gene's.
+
+        Returns
+        -------
+        InputLevels
+            A peak that covers its gene, or of which nothing else is known, keeps its own.
+        """
+        circular = np.array([part.sum(axis=0) for part in self.circles]).reshape(self.own.shape)
+        linear = np.maximum(self.own - circular, 0.0)
+        gene = np.maximum(self.gene, linear)
+        rest = gene - linear
+        factor = _ratio(linear.sum(axis=1), rest.sum(axis=1))[:, None]
+        expected = factor * rest
+        variance = (
+            expected**2 * _spread(linear, gene)[:, None]
+            + factor**2 * self.gene_variance
+            + self.circle_variance
+        )
+        mean = expected + circular
+        told = (rest.sum(axis=1)[:, None] > 0) & np.isfinite(variance)
+        shape = np.where(told, _ratio(mean**2, variance), 0.0)
+        return InputLevels(
+            np.where(shape > 0, (self.own + shape) / (1 + _ratio(shape, mean)), self.own),
+            self.own + shape,
+        )
+
+    def explained(
+        self, enrichment: tuple[Array, Array], inputs: tuple[IntArray, IntArray]
+    ) -> tuple[Array, Array]:
+        """Return the changes of enrichment that circles and neighbouring peaks explain.
+
+        Parameters
+        ----------
+        enrichment
+            Fold enrichment over background of each peak, in the test and the reference level.
+        inputs
+            Columns of the inputs of each level.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Lowest, at most 0, and highest, at least 0, natural log, shape (peaks,).
+        """
+        low, high = self._explained_by_circles(np.sqrt(enrichment[0] * enrichment[1]), inputs)
+        change = self._explained_by_neighbours(*enrichment)
+        return low + np.minimum(change, 0.0), high + np.maximum(change, 0.0)
+
+    def _explained_by_circles(
+        self, enrichment: Array, inputs: tuple[IntArray, IntArray]
+    ) -> tuple[Array, Array]:
+        low, high = np.zeros(len(self.own)), np.zeros(len(self.own))
+        if not len(self.own):
+            return low, high
+        highest = max(float(np.quantile(enrichment, HIGHEST)), 1.0)
+        for peak, parts in enumerate(self.circles):
+            if parts.any():
+                shares = _shares(self.own[peak], parts, inputs)
+                low[peak], high[peak] = _extremes(shares, float(enrichment[peak]), highest)
+        return low, high
+
+    def _explained_by_neighbours(self, test: Array, reference: Array) -> Array:
+        first, second = self.neighbours
+        raised = []
+        for enrichment in (test, reference):
+            excess = self.reach * np.maximum(enrichment[second] - 1, 0.0)
+            raised.append(np.bincount(first, excess, minlength=len(self.own)))
+        base = np.maximum(np.minimum(test - raised[0], reference - raised[1]), 1.0)
+        return np.log((base + raised[0]) / (base + raised[1]))
+
+
+@dataclass(frozen=True)
+class GeneFragments:
+    """What is to be known of an input besides the fragments of its peaks.
+
+    Attributes
+    ----------
+    totals
+        Fragments of each gene of the layout, shape (genes,).
+    lengths
+        Number of fragments by length in nucleotides.
+    stranded
+        Whether the strand of fragments is known.
+    """
+
+    totals: IntArray
+    lengths: IntArray
+    stranded: bool
+
+    @classmethod
+    def of(cls, coverage: Coverage) -> GeneFragments:
+        """Keep of the coverage of a library the little that is needed."""
+        known = coverage.strandedness != "unstranded"
+        return cls(coverage.gene_totals, coverage.lengths, known)
+
+
+def peak_context(
+    peaks: pd.DataFrame,
+    counts: pd.DataFrame,
+    layout: BinLayout,
+    libraries: Mapping[str, GeneFragments],
+    circles: Mapping[str, tuple[str, Blocks]],
+    back_splices: pd.DataFrame,
+) -> PeakContext:
+    """Gather what moves the counts of peaks besides their methyl groups.
+
+    Parameters
+    ----------
+    peaks
+        Table of peaks (`ringmark.tables.PEAKS`), index: peaks.
+    counts
+        Fragments of each peak in the inputs, shape (peaks, inputs).
+    layout
+        Genes, of which all peaks are.
+    libraries
+        Every input.
+    circles
+        Contig and blocks of each circle.
+    back_splices
+        Fragments across the back-splice of each circle, shape (circles, inputs).
+    """
+    inputs = [libraries[name] for name in counts.columns]
+    length = fragment_length(inputs)
+    stranded = all(item.stranded for item in inputs)
+    found = _Circles(circles, back_splices[list(counts.columns)], length, stranded)
+    order = {gene.gene_id: number for number, gene in enumerate(layout.genes)}
+    numbers = np.array([order[name] for name in peaks["gene_id"]], dtype=np.int64)
+    regions = [_region(row) for row in peaks[list(_REGION)].itertuples(index=False)]
+    totals = np.column_stack([item.totals for item in inputs])[numbers].astype(np.float64)
+    on_genes = {
+        number: found.at(layout.genes[number].chrom, layout.genes[number].union)
+        for number in set(numbers.tolist())
+    }
+    on_peaks = [found.at(chrom, blocks) for chrom, blocks in regions]
+    on_gene = np.array([on_genes[number][0].sum(axis=0) for number in numbers.tolist()])
+    errors = np.array([on_genes[number][1] for number in numbers.tolist()])
+    neighbours, reach = _neighbours(
+        [layout.genes[number].union for number in numbers.tolist()],
+        numbers,
+        [blocks for _, blocks in regions],
+        peaks["summit"].to_numpy(dtype=np.int64),
+        site_shape(inputs, 1),
+        length,
+    )
+    return PeakContext(
+        peaks.index,
+        tuple(counts.columns),
+        counts.to_numpy(dtype=np.float64),
+        totals - on_gene.reshape(totals.shape),
+        totals + errors.reshape(totals.shape),
+        tuple(parts for parts, _ in on_peaks),
+        np.array([variance for _, variance in on_peaks]).reshape(totals.shape),
+        neighbours,
+        reach,
+    )
+
+
+_REGION = ("chrom", "start", "strand", "block_sizes", "block_starts")
+
+
+def _region(row: tuple[str, int, str, str, str]) -> tuple[str, Blocks]:
+    """Return contig and blocks of a row of the table of peaks."""
+    chrom, start, strand, sizes, starts = row
+    lefts = int(start) + np.array(str(starts).split(","), dtype=np.int64)
+    return chrom, Blocks(lefts, lefts + np.array(str(sizes).split(","), dtype=np.int64), strand)
+
+
+class _Circles:
+    """Circles by where they lie, and what their back-splice fragments say of their others."""
+
+    def __init__(
+        self,
+        circles: Mapping[str, tuple[str, Blocks]],
+        counts: pd.DataFrame,
+        length: float,
+        stranded: bool,
+    ) -> None:
+        self.length = length
+        self.stranded = stranded
+        values = counts.to_numpy(dtype=np.float64)
+        rows = {str(name): row for row, name in enumerate(counts.index)}
+        self.none = np.zeros((0, values.shape[1]))
+        places: dict[tuple[str, str], list[tuple[Blocks, Array]]] = defaultdict(list)
+        for name, (chrom, blocks) in circles.items():
+            if name in rows and values[rows[name]].any():
+                places[chrom, self._strand(blocks)].append((blocks, values[rows[name]]))
+        self.places = places
+        self.bounds = {
+            key: np.array([(blocks.starts[0], blocks.ends[-1]) for blocks, _ in items]).T
+            for key, items in places.items()
+        }
+
+    def _strand(self, blocks: Blocks) -> str:
+        return blocks.strand if self.stranded else "."
+
+    def at(self, chrom: str, blocks: Blocks) -> tuple[Array, Array]:
+        """Return the fragments of each circle over some blocks, and the variance of their sum."""
+        key = (chrom, self._strand(blocks))
+        parts, variance = [], np.zeros(self.none.shape[1])
+        if key in self.places:
+            starts, ends = self.bounds[key]
+            near = (starts < blocks.ends[-1]) & (ends > blocks.starts[0])
+            for number in np.flatnonzero(near).tolist():
+                circle, crossing = self.places[key][number]
+                factor = self._fragments_a_crossing(circle, _overlap(circle, blocks))
+                parts.append(factor * crossing)
+                variance += factor**2 * (crossing + (CIRCLE_ERROR * crossing) ** 2)
+        return np.array(parts).reshape(-1, self.none.shape[1]), variance
+
+    def _fragments_a_crossing(self, circle: Blocks, overlap: int) -> float:
+        """Fragments of a circle that overlap a part of it, for each that crosses the junction."""
+        if not overlap:
+            return 0.0
+        here = min((self.length + overlap) / circle.length, 1.0)
+        return max(circle.length / self.length, 1.0) * here
+
+
+def _overlap(one: Blocks, other: Blocks) -> int:
+    """Nucleotides that two sets of blocks share."""
+    left = np.maximum(one.starts[:, None], other.starts[None, :])
+    right = np.minimum(one.ends[:, None], other.ends[None, :])
+    return int(np.maximum(right - left, 0).sum())
+
+
+def _neighbours(
+    genes: Sequence[Blocks],
+    numbers: IntArray,
+    regions: Sequence[Blocks],
+    summits: IntArray,
+    shape: Array,
+    length: float,
+) -> tuple[IntArray, Array]:
+    """Return pairs of peaks of one gene that share fragments, and how much of the excess."""
+    spans = np.array([_span(gene, blocks) for gene, blocks in zip(genes, regions, strict=True)])
+    places = np.array(
+        [int(gene.to_spliced(np.array([x]))[0]) for gene, x in zip(genes, summits, strict=True)]
+    )
+    pairs, reach = [], []
+    for first, second in _pairs_within(numbers):
+        start, end = spans[first]
+        distance = int(max(start - places[second], places[second] - end + 1, 0))
+        if distance < len(shape) and shape[distance] > 0:
+            widths = [spans[peak][1] - spans[peak][0] + length for peak in (second, first)]
+            pairs.append((first, second))
+            reach.append(float(shape[distance]) * widths[0] / widths[1])
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T, np.array(reach, dtype=np.float64)
+
+
+def _span(gene: Blocks, blocks: Blocks) -> tuple[int, int]:
+    """Return the spliced interval of a peak on its gene."""
+    ends = np.sort(gene.to_spliced(np.array([blocks.starts[0], blocks.ends[-1] - 1])))
+    return int(ends[0]), int(ends[1]) + 1
+
+
+def _pairs_within(numbers: IntArray) -> Iterator[tuple[int, int]]:
+    """Yield all ordered pairs of different positions that hold the same number."""
+    members = defaultdict(list)
+    for position, number in enumerate(numbers.tolist()):
+        members[number].append(position)
+    for group in members.values():
+        for first in group:
+            for second in group:
+                if first != second:
+                    yield first, second
+
+
+def _spread(linear: Array, gene: Array) -> Array:
+    """Return the relative variance, between libraries, of a peak's ratio to its gene, (peaks,).
+
+    NaN where there is but one library.
+    """
+    rho = betabinomial.estimate_dispersion(linear, gene, np.ones((linear.shape[1], 1)))
+    share = _ratio(linear.sum(axis=1), gene.sum(axis=1))
+    return rho * _ratio(1 - share, share)
+
+
+def _shares(own: Array, parts: Array, inputs: tuple[IntArray, IntArray]) -> tuple[Array, Array]:
+    """Return the shares of circles and, last, of linear RNA at a peak in each level.
+
+    Where circles seem to have more fragments than there are, all are scaled down, in both levels
+    alike.
+    """
+    levels = [
+        (parts[:, columns].sum(axis=1), own[columns].sum() + _PSEUDO_COUNT) for columns in inputs
+    ]
+    scale = min(1.0, *(total / max(part.sum(), _TINY) for part, total in levels))
+    shares = [scale * part / total for part, total in levels]
+    one, other = (np.append(share, max(1 - share.sum(), 0.0)) for share in shares)
+    return one, other
+
+
+def _extremes(
+    shares: tuple[Array, Array], enrichment: float, highest: float
+) -> tuple[float, float]:
+    """Return the lowest and highest log change of a peak by the shares of its molecules alone."""
+    test, reference = shares
+    mean = (test + reference) / 2
+    changes = [0.0]
+    for growth in (test - reference, reference - test):
+        folds = np.ones(len(mean))
+        left = max(enrichment - 1, 0.0)
+        for part in np.argsort(-_ratio(growth, mean), kind="stable").tolist():
+            if mean[part] > 0:
+                added = min(left, (highest - 1) * mean[part])
+                folds[part] += added / mean[part]
+                left -= added
+        changes.append(float(np.log((test @ folds) / (reference @ folds))))
+    return min(changes), max(changes)
+
+
+def _ratio(over: Array, under: Array) -> Array:
+    """Divide; 0 where there is nothing to divide by."""
+    return np.divide(over, under, out=np.zeros_like(over), where=under > _TINY)
