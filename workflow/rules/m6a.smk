@@ -24,6 +24,12 @@ PEAK_FILES = [
 # the coverage of all libraries is in memory at once: about 1 GB each of a full human annotation
 MEMORY_OF_PAIRS = 3000 + 1200 * len(IN_PAIRS)
 
+INTRON_FILES = (
+    {"introns": collect("results/m6a/introns/{library}.npz", library=IN_PAIRS)}
+    if config["m6a"]["introns"]
+    else {}
+)
+
 
 rule count_bins:
     input:
@@ -56,9 +62,42 @@ rule count_bins:
         """
 
 
+rule count_introns:
+    input:
+        script=f"{SCRIPTS}/count_bins.py",
+        bam="results/alignment/{library}.bam",
+        annotation="results/reference/transcripts.tsv",
+        summary="results/alignment/{library}.tsv",
+    output:
+        bins="results/m6a/introns/{library}.npz",
+    log:
+        "results/logs/m6a/count_introns/{library}.log",
+    benchmark:
+        "results/benchmarks/m6a/count_introns/{library}.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=240,
+    params:
+        digest=digest_of(f"{SCRIPTS}/count_bins.py"),
+    shell:
+        r"""
+        python {input.script:q} \
+            --introns \
+            --bam {input.bam:q} \
+            --annotation {input.annotation:q} \
+            --summary {input.summary:q} \
+            --output {output.bins:q} \
+            2>{log:q}
+        """
+
+
 rule call_peaks:
     input:
         **(GENOME_FILES if GENOME else {}),
+        **INTRON_FILES,
         script=f"{SCRIPTS}/call_peaks.py",
         bins=collect("results/m6a/bins/{library}.npz", library=IN_PAIRS),
         annotation="results/reference/transcripts.tsv",
@@ -82,6 +121,9 @@ rule call_peaks:
         digest=digest_of(f"{SCRIPTS}/call_peaks.py"),
         pairs=PAIR_OPTIONS,
         genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
+        introns=lambda wildcards, input: (
+            ["--introns", *input.introns] if INTRON_FILES else []
+        ),
         fdr=config["m6a"]["fdr"],
         min_log2_enrichment=config["m6a"]["min_log2_enrichment"],
     shell:
@@ -90,6 +132,7 @@ rule call_peaks:
             {params.pairs:q} \
             --bins {input.bins:q} \
             --annotation {input.annotation:q} \
+            {params.introns:q} \
             {params.genome:q} \
             --fdr {params.fdr} \
             --min-log2-enrichment {params.min_log2_enrichment} \

@@ -266,6 +266,11 @@ def count_matrices(called: Called) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
+def in_exons(peaks: pd.DataFrame) -> pd.DataFrame:
+    """Return the peaks of a table that are not in introns."""
+    return peaks[peaks["region"] != "intron"]
+
+
 def sequence_reader(path: Path | None) -> AbstractContextManager[pysam.FastaFile | None]:
     """Open a FASTA file, where there is one.
 
