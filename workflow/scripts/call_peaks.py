@@ -131,8 +131,10 @@ def call(layout: BinLayout, pairs: list[PairCoverage], thresholds: Thresholds) -
     return Called(layout, pairs, conditions, call_peaks(conditions, layout, thresholds, report=log))
 
 
-def call_introns(options: argparse.Namespace, thresholds: Thresholds) -> Called:
-    """Call the peaks in those introns that have enough fragments."""
+def covered_introns(
+    options: argparse.Namespace, thresholds: Thresholds
+) -> tuple[BinLayout, list[PairCoverage]]:
+    """Read the counts of all pairs in those introns that have enough fragments."""
     layout = layout_of(options.annotation, options.bin_width, introns=True)
     pairs = read_pairs(options.pair, bin_paths(options.introns), layout, "--introns")
     kept = well_covered(pairs, layout, thresholds)
@@ -140,11 +142,10 @@ def call_introns(options: argparse.Namespace, thresholds: Thresholds) -> Called:
     libraries = {pair.ip_library: pair.ip for pair in pairs}
     libraries |= {pair.input_library: pair.input for pair in pairs}
     chosen = {name: coverage.select(layout, kept) for name, coverage in libraries.items()}
-    pairs = [
+    return layout.select(kept), [
         replace(pair, ip=chosen[pair.ip_library], input=chosen[pair.input_library])
         for pair in pairs
     ]
-    return call(layout.select(kept), pairs, thresholds)
 
 
 def bin_paths(places: Iterable[str]) -> dict[str, Path]:
@@ -340,7 +341,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
     with sequence_reader(options.genome) as genome:
         exons = call(layout, pairs, thresholds)
-        parts = [exons] if options.introns is None else [exons, call_introns(options, thresholds)]
+        parts = [exons]
+        if options.introns is not None:
+            parts.append(call(*covered_introns(options, thresholds), thresholds))
         needed = {part.layout.genes[peak.gene].chrom for part in parts for peak in part.peaks}
         check_contigs(needed, genome)
         write_results(options, parts, genome)
