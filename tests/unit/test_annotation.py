@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ringmark.annotation import (
     TRANSCRIPTS,
     UNREADABLE,
     Annotation,
+    Gene,
+    Transcript,
     open_text,
     parse_gtf,
     read_gtf,
 )
 from ringmark.errors import InputError
+from ringmark.intervals import Blocks
 
 
 def line(
@@ -402,3 +406,49 @@ def test_a_table_of_another_kind_is_refused(tmp_path):
     (tmp_path / "t.tsv").write_text(f"{header}\nt\tg\tG\tx\tchr1\t+\t1\t9\tone\tNA\n")
     with pytest.raises(InputError, match="row 2: cds_start 'one' is not a whole number"):
         Annotation.read(tmp_path / "t.tsv")
+
+
+def gene(gene_id: str, strand: str, *bounds: tuple[int, int], chrom: str = "chr1") -> Gene:
+    starts, ends = np.array(bounds, dtype=np.int64).T
+    exons = Blocks(starts, ends, strand)
+    return Gene(gene_id, f"name of {gene_id}", "x", chrom, strand, (Transcript("t", exons),))
+
+
+def introns_of(*genes: Gene) -> list[tuple[str, int, int]]:
+    found = Annotation({item.gene_id: item for item in genes}).introns()
+    return [(item.gene_id, item.start, item.end) for item in found]
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_introns_lie_between_exons(strand):
+    found = introns_of(gene("A", strand, (100, 200), (300, 350), (500, 600)))
+    assert found == [("A", 200, 300), ("A", 350, 500)]
+
+
+def test_a_gene_of_one_exon_has_no_intron():
+    assert introns_of(gene("A", "+", (100, 200))) == introns_of() == []
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_exons_of_other_genes_of_either_strand_divide_introns(strand):
+    host = gene("A", "+", (100, 200), (500, 600))
+    assert introns_of(host, gene("B", strand, (300, 400))) == [("A", 200, 300), ("A", 400, 500)]
+    assert introns_of(host, gene("B", strand, (150, 300))) == [("A", 300, 500)]
+    assert introns_of(host, gene("B", strand, (200, 500))) == []
+    assert introns_of(host, gene("B", strand, (300, 400), chrom="chr2")) == [("A", 200, 500)]
+
+
+def test_genes_share_the_introns_they_both_have():
+    host = gene("A", "+", (100, 200), (900, 999))
+    found = introns_of(host, gene("B", "+", (300, 400), (500, 600)))
+    assert found == [("A", 200, 300), ("A", 400, 500), ("A", 600, 900), ("B", 400, 500)]
+
+
+def test_an_intron_is_an_exon_of_its_own_with_the_name_of_its_gene():
+    host = gene("A", "-", (100, 200), (300, 400))
+    (intron,) = Annotation({"A": host}).introns()
+    facts = (intron.gene_id, intron.name, intron.chrom, intron.strand)
+    assert facts == ("A", "name of A", "chr1", "-")
+    (transcript,) = intron.transcripts
+    assert transcript.cds_start is None and transcript.exons.length == 100
+    assert intron.union.to_genome(np.array([0, 99])).tolist() == [299, 200]

@@ -326,3 +326,14 @@ def test_a_library_from_outside_the_study(samples, tmp_path):
     table = assessed(samples, tmp_path, samples[1].with_input(0, "outside_input"))
     assert table["verdict"].tolist() == ["failed", "good", "good", "good", "good"]
     assert "another sample?" in table.loc["a1", "reason"]
+
+
+def test_peaks_in_introns_are_left_out(study, tmp_path):
+    peaks = PEAKS.read(study / "peaks.tsv")
+    intron = peaks.iloc[:1].assign(region="intron", start=0, end=90, summit=50)
+    PEAKS.write(pd.concat([peaks, intron]), tmp_path / "peaks.tsv")
+    for name, more in (("with", ["--peaks", str(tmp_path / "peaks.tsv")]), ("without", [])):
+        (tmp_path / name).mkdir()
+        assert run(study, tmp_path / name, GOOD, *more) == 0
+    with_introns, without = (tmp_path / name / "quality.tsv" for name in ("with", "without"))
+    assert with_introns.read_bytes() == without.read_bytes()

@@ -168,3 +168,22 @@ def test_signed_root_is_normal_under_the_null():
 def test_signed_root_without_input_and_without_counts():
     root, _ = signed_root(np.array([[9], [0], [0]]), np.array([[9], [0], [9]]), np.zeros((3, 1)), 0)
     assert root[0] > 3 and root[1] == 0 and root[2] < -3
+
+
+def test_introns_of_a_gene_have_one_background():
+    genes = {}
+    for index in range(50):
+        starts = np.array([0, 1100, 2200])
+        exons = Blocks(starts, starts + 100, "+")
+        name = f"G{index}"
+        genes[name] = Gene(name, name, "x", f"c{index}", "+", (Transcript(name, exons),))
+    layout = BinLayout.of_introns(Annotation(genes))
+    generator = np.random.default_rng(13)
+    own = generator.normal(0, 0.4, 50)
+    ip, control = counts(layout, generator, 0.5, deviation=np.repeat(own, 2))
+    # of the second intron nothing is seen: the first one tells the background of both
+    unseen = layout.gene_of_bin % 2 == 1
+    ip[unseen], control[unseen] = 0, 0
+    found = estimate_background(*one_pair(ip, control), layout, 25)
+    assert found.gene_log_ratio.shape == (50, 1)
+    assert found.gene_log_ratio[:, 0] == pytest.approx(np.log(0.5) + own, abs=0.15)

@@ -269,3 +269,153 @@ def test_missing_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", first=np.zeros(3))
     with pytest.raises(InputError, match="not a table of bins"):
         Coverage.load(tmp_path / "a.npz", layout_of(TWO_EXONS))
+
+
+def introns_of(*genes, **widths):
+    return BinLayout.of_introns(Annotation({item.gene_id: item for item in genes}), **widths)
+
+
+#: Its introns are 160-300 and 390-450, the exon between them is short.
+THREE_EXONS = gene("A", "+", (100, 160), (300, 390), (450, 500))
+
+
+def test_each_intron_has_bins_of_its_own_and_those_of_a_gene_are_one_pool():
+    layout = introns_of(THREE_EXONS, gene("B", "-", (1000, 1100)), gene("C", "-", (0, 9), (50, 60)))
+    assert layout.lengths.tolist() == [140, 60, 41]
+    assert layout.bin_offsets.tolist() == [0, 6, 9, 11]
+    assert layout.pools.tolist() == [0, 2, 3]
+    assert layout.pool_of_gene.tolist() == [0, 0, 1]
+    assert layout.pool_offsets.tolist() == [0, 9, 11]
+    assert layout.pool_lengths.tolist() == [200, 41]
+    assert layout.pool_of_bin.tolist() == [0] * 9 + [1] * 2
+
+
+def test_each_gene_is_a_pool():
+    layout = layout_of(TWO_EXONS, gene("B", "-", (500, 512)))
+    assert layout.pools.tolist() == [0, 1, 2]
+    assert layout.pool_of_bin.tolist() == layout.gene_of_bin.tolist()
+    assert layout.pool_lengths.tolist() == layout.lengths.tolist()
+
+
+@pytest.mark.parametrize("genes", [(), (gene("A", "+", (0, 100)),)])
+def test_layout_without_introns(genes):
+    layout = introns_of(*genes)
+    coverage = count_fragments([fragment((10, 60))], layout).sparse()
+    assert (layout.bins, coverage.fragments, coverage.counted) == (0, 1, 0)
+    assert layout.pools.tolist() == [0] and coverage.bins(layout).tolist() == []
+    assert coverage.select(layout, np.empty(0, bool)).places.tolist() == []
+
+
+def test_one_fragment_in_an_intron():
+    layout = introns_of(gene("A", "-", (100, 160), (300, 390)))
+    coverage = count_fragments([fragment((200, 250), strand="-")], layout, "reverse")
+    assert coverage.gene_totals.tolist() == [1]
+    assert np.flatnonzero(coverage.steps()).tolist() == list(range(10, 20))
+    assert coverage.bins(layout).tolist() == [0, 0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "block, exonic, intronic",
+    [
+        ((140, 160), 1, 0),
+        ((145, 165), 1, 0),
+        ((146, 166), 0, 0),
+        ((150, 170), 0, 0),
+        ((154, 174), 0, 0),
+        ((155, 175), 0, 1),
+        ((160, 180), 0, 1),
+        ((290, 310), 0, 0),
+    ],
+)
+def test_a_fragment_over_the_end_of_an_exon_is_counted_once_or_not_at_all(block, exonic, intronic):
+    exons = count_fragments([fragment(block)], layout_of(THREE_EXONS))
+    introns = count_fragments([fragment(block)], introns_of(THREE_EXONS))
+    assert (exons.counted, introns.counted) == (exonic, intronic)
+
+
+def test_what_a_fragment_covers_ends_with_the_intron():
+    coverage = count_fragments([fragment((155, 175))], introns_of(THREE_EXONS))
+    assert np.flatnonzero(coverage.steps()).tolist() == [0, 1, 2]
+    read = fragment((270, 300))
+    coverage = count_fragments([read], introns_of(THREE_EXONS), "forward", extension=100)
+    assert np.flatnonzero(coverage.steps()).tolist() == list(range(22, 28))
+
+
+def test_a_fragment_of_two_introns_covers_part_of_each_and_counts_once():
+    tiny = gene("A", "+", (0, 100), (200, 210), (300, 400))
+    layout = introns_of(tiny)
+    coverage = count_fragments([fragment((180, 230))], layout)
+    assert coverage.counted == 1
+    assert coverage.gene_totals.tolist() == [1, 1]
+    # 180-200 of the first intron, 210-230 of the second one
+    assert np.flatnonzero(coverage.steps()).tolist() == [16, 17, 18, 19, 20, 21, 22, 23]
+    assert coverage.lengths[20] == 2
+
+
+def test_an_intron_of_two_genes_is_counted_in_both():
+    layout = introns_of(
+        gene("A", "+", (100, 200), (900, 999)), gene("B", "+", (300, 400), (500, 600))
+    )
+    coverage = count_fragments([fragment((420, 470)), fragment((700, 750))], layout)
+    assert coverage.gene_totals.tolist() == [0, 1, 1, 1]
+    assert coverage.counted == 2
+
+
+@pytest.mark.parametrize(
+    "strandedness, totals", [("forward", [1, 0]), ("reverse", [1, 0]), ("unstranded", [1, 1])]
+)
+def test_strand_decides_between_introns_that_lie_across(strandedness, totals):
+    layout = introns_of(gene("A", "+", (0, 100), (300, 400)), gene("B", "-", (0, 100), (300, 400)))
+    assert count_fragments([fragment((150, 200))], layout, strandedness).gene_totals.tolist() == (
+        totals
+    )
+
+
+def test_introns_and_exons_have_different_digests(tmp_path):
+    count_fragments([], introns_of(THREE_EXONS)).sparse().save(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="another annotation"):
+        Coverage.load(tmp_path / "a.npz", layout_of(THREE_EXONS))
+
+
+@pytest.fixture
+def scattered():
+    """Three introns, of which the second holds nothing, and fragments on the others."""
+    layout = introns_of(gene("A", "+", (0, 100), (703, 800), (900, 950), (1400, 1450)))
+    starts = np.random.default_rng(3).integers(0, 1400, 80)
+    reads = [fragment((start, start + 40)) for start in starts.tolist() if not 750 < start < 950]
+    return layout, count_fragments(reads, layout, "forward")
+
+
+def test_sparse_coverage_tells_the_same(scattered):
+    layout, dense = scattered
+    sparse = dense.sparse()
+    assert 0 < len(sparse.places) < layout.steps
+    assert sparse.bins(layout).tolist() == dense.bins(layout).tolist()
+    assert sparse.depth(0, layout.steps).tolist() == dense.steps().tolist()
+    assert sparse.depth(7, 90).tolist() == dense.steps()[7:90].tolist()
+    first, end = np.array([0, 3, 50]), np.array([layout.steps, 60, 51])
+    assert sparse.overlapping(first, end).tolist() == dense.overlapping(first, end).tolist()
+
+
+def test_sparse_coverage_comes_back(scattered, tmp_path):
+    layout, dense = scattered
+    sparse = dense.sparse()
+    sparse.save(tmp_path / "a.npz")
+    loaded = Coverage.load(tmp_path / "a.npz", layout)
+    for name in ("first", "last", "places", "gene_totals", "lengths"):
+        assert np.array_equal(getattr(loaded, name), getattr(sparse, name))
+    dense.save(tmp_path / "b.npz")
+    assert Coverage.load(tmp_path / "b.npz", layout).places is None
+
+
+def test_coverage_of_some_introns(scattered):
+    layout, dense = scattered
+    kept = np.array([False, True, True])
+    part, remaining = dense.sparse().select(layout, kept), layout.select(kept)
+    assert part.digest == remaining.digest
+    assert part.bins(remaining).tolist() == dense.bins(layout)[layout.bin_offsets[1] :].tolist()
+    assert part.gene_totals.tolist() == dense.gene_totals[1:].tolist()
+    nothing = dense.sparse().select(layout, np.zeros(3, bool))
+    assert nothing.bins(layout.select(np.zeros(3, bool))).tolist() == []
+    with pytest.raises(ValueError, match="sparse"):
+        dense.select(layout, kept)

@@ -29,6 +29,26 @@ def simulate(layout, generator, fragments, enriched):
     return Coverage(first, last, totals, lengths, counted, counted, layout.digest, "reverse")
 
 
+def write_introns(folder, annotation):
+    """Write counts on the introns, of 600 nt each; a site in the middle of that of G1 alone."""
+    layout = BinLayout.of_introns(annotation)
+    generator = np.random.default_rng(8)
+    (folder / "introns").mkdir()
+    for library in sorted(path.stem for path in folder.glob("*.npz")):
+        genes = generator.integers(0, len(layout.genes), 1000)
+        starts = generator.integers(0, 450, 1000)
+        if library.endswith("ip"):
+            genes = np.append(genes, np.full(100, 1))
+            starts = np.append(starts, generator.integers(150, 300, 100))
+        first, last = np.zeros(layout.steps, np.int32), np.zeros(layout.steps, np.int32)
+        np.add.at(first, layout.step_offsets[genes] + starts // 5, 1)
+        np.add.at(last, layout.step_offsets[genes] + (starts + 149) // 5, 1)
+        lengths = np.bincount(np.full(len(genes), 150), minlength=1001)
+        totals, number = np.bincount(genes, minlength=len(layout.genes)), len(genes)
+        coverage = Coverage(first, last, totals, lengths, number, number, layout.digest, "reverse")
+        coverage.sparse().save(folder / "introns" / f"{library}.npz")
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Twelve genes of two exons, every second with a site; 2 pairs a condition."""
@@ -50,6 +70,7 @@ def study(tmp_path_factory):
             for assay, fragments in (("ip", 20_000), ("input", 4_000)):
                 coverage = simulate(layout, generator, fragments, assay == "ip")
                 coverage.save(folder / f"{condition}{sample}_{assay}.npz")
+    write_introns(folder, annotation)
     sequence = "".join(np.random.default_rng(1).choice(list("ACGT"), 40_000))
     (folder / "genome.fa").write_text(f">chr1\n{sequence}\n")
     return folder
@@ -254,3 +275,48 @@ def test_contig_missing_in_the_genome_is_told(study, tmp_path, capsys):
 @pytest.mark.parametrize("padj, score", [(1.0, 0), (0.01, 20), (1e-30, 300), (0.0, 1000)])
 def test_score(padj, score):
     assert call_peaks.score_of(padj) == score
+
+
+def test_peaks_in_introns_follow_the_others_which_stay_the_same(study, tmp_path):
+    run(study, tmp_path, ALL)
+    without = {name: (tmp_path / f"{name}.out").read_text() for name in OUTPUTS}
+    assert run(study, tmp_path, ALL, "--introns", *sorted((study / "introns").iterdir())) == 0
+    for name in OUTPUTS:
+        assert (tmp_path / f"{name}.out").read_text().startswith(without[name])
+    assert (tmp_path / "background.out").read_text() == without["background"]
+    peaks = read(tmp_path)
+    assert peaks["region"].tolist() == ["exon"] * 6 + ["intron"]
+    row = peaks.iloc[-1]
+    assert (row["gene_id"], row["gene_name"], row["samples"]) == ("G1", "N1", 4)
+    # the intron of G1 is 4900-5500
+    assert 4900 <= row["start"] < row["summit"] < row["end"] <= 5500
+    assert abs(row["summit"] - 5200) <= 20
+    assert row["drach"] >= 0 and row["drach_distance"] >= 0
+    for name, least in (("ip", 100), ("input", 10)):
+        matrix = read_matrix(tmp_path / f"{name}-counts.out")
+        assert matrix.index.tolist() == peaks["peak"].tolist()
+        assert (matrix.iloc[-1] >= least).all()
+
+
+def test_introns_without_pairs_or_without_fragments(study, tmp_path):
+    assert run(study, tmp_path, [], "--introns") == 0
+    assert read(tmp_path).empty
+    layout = BinLayout.of_introns(Annotation.read(study / "transcripts.tsv"))
+    nothing = np.zeros(layout.steps, np.int32)
+    empty = Coverage(nothing, nothing, np.zeros(12, int), np.zeros(1001, int), 0, 0, layout.digest)
+    for name in ("a1_ip", "a1_input"):
+        empty.sparse().save(tmp_path / f"{name}.npz")
+    places = [tmp_path / "a1_ip.npz", tmp_path / "a1_input.npz"]
+    assert run(study, tmp_path, [pair("a1")], "--introns", *places) == 0
+    assert read(tmp_path)["region"].tolist() == ["exon"] * 6
+
+
+@pytest.mark.parametrize(
+    "places, message",
+    [([], "library a1_ip has no --introns file"), (["a1_ip.npz", "a1_input.npz"], "another annot")],
+)
+def test_introns_that_were_not_counted_are_told(study, tmp_path, capsys, places, message):
+    more = ["--introns", *(study / place for place in places)]
+    assert run(study, tmp_path, [pair("a1")], *more) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "peaks.out").exists()

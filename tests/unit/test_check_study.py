@@ -99,6 +99,8 @@ def test_an_unknown_key_without_a_value_is_still_unknown(config):
         ({"reads": {"minimum_length": 5}}, "reads.minimum_length: 5 is not at least 15"),
         ({"m6a": {"fdr": 0}}, "m6a.fdr: 0 is not more than 0"),
         ({"m6a": {"fdr": 1}}, "m6a.fdr: 1 is not less than 1"),
+        ({"m6a": {"introns": "yes"}}, "m6a.introns: 'yes' is not true or false"),
+        ({"m6a": {"introns": 1}}, "m6a.introns: 1 is not true or false"),
         ({"m6a": []}, "m6a: [] is not a section; write its keys below it"),
         ({"regulators": {"cancer": "breast"}}, "regulators.cancer: 'breast' is not a list"),
         ({"regulators": {"cancer": [1]}}, "regulators.cancer.0: 1 is not text"),

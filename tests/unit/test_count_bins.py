@@ -134,3 +134,16 @@ def test_bad_width_and_bad_bam(tmp_path, annotation, capsys):
     (tmp_path / "bad.bam").write_text("no reads here\n")
     assert run(tmp_path, tmp_path / "bad.bam", annotation, summary) == 1
     assert "bad.bam" in capsys.readouterr().err
+
+
+def test_introns_are_counted_by_themselves(tmp_path, annotation, capsys):
+    bam = write_bam(tmp_path / "L.bam", (110, True, 60), (200, True, 60), (240, True, 60))
+    summary = write_summary(tmp_path / "L.tsv", "reverse")
+    assert run(tmp_path, bam, annotation, summary, "--introns") == 0
+    assert "3 fragments, 0 in introns" in capsys.readouterr().err
+    summary = write_summary(tmp_path / "L.tsv", "forward")
+    assert run(tmp_path, bam, annotation, summary, "--introns") == 0
+    layout = BinLayout.of_introns(Annotation.read(annotation))
+    coverage = Coverage.load(tmp_path / "L.npz", layout)
+    assert (coverage.counted, coverage.gene_totals.tolist()) == (2, [2])
+    assert coverage.places.tolist() == [6, 11, 14, 19]

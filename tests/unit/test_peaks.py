@@ -20,6 +20,7 @@ from ringmark.peaks import (
     prepare_condition,
     region_of,
     score_bins,
+    well_covered,
     with_common_spread,
 )
 from ringmark.tables import PEAKS
@@ -359,3 +360,65 @@ def test_without_motif_the_distance_is_missing():
     table = PEAKS.frame(describe_peaks([make_peak(0, 5, 15, 12)], layout, Sequences("T" * 2000)))
     assert table["drach"].tolist() == [0]
     assert table["drach_distance"].isna().all()
+
+
+def with_introns(number=30, strand="+"):
+    """Genes with two introns of `LENGTH` each, between which lies an exon of 20 nt."""
+    starts = np.array([0, LENGTH + 20, 2 * LENGTH + 40])
+    genes = {}
+    for index in range(number):
+        exons = Blocks(starts + 10_000 * index, starts + 10_000 * index + 20, strand)
+        name = f"G{index}"
+        genes[name] = Gene(name, f"N{index}", "x", "c", strand, (Transcript(name, exons),))
+    return genes
+
+
+def test_peaks_in_introns_are_found_where_the_background_is_that_of_introns():
+    layout = BinLayout.of_introns(Annotation(with_introns()))
+    found = call_peaks(study(layout, SITES, number=12_000), layout, Thresholds())
+    assert [item.gene for item in found] == [at for at, _, _ in SITES]
+    assert [item.summit for item in found] == pytest.approx([item[1] for item in SITES], abs=25)
+    rows = describe_peaks(found, layout, Sequences("C" * 2 + "GGACT" * 80_000))
+    assert {row["region"] for row in rows} == {"intron"}
+    # the third intron is the first one of the second gene
+    assert rows[0]["gene_id"] == "G1" and rows[0]["gene_name"] == "N1"
+    assert rows[0]["summit"] == 10_020 + found[0].summit
+    assert rows[0]["block_starts"] == "0" and rows[0]["drach"] > 10
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_a_peak_ends_with_its_intron(strand):
+    """Sites at the end of an intron and at the beginning of the next one stay apart."""
+    layout = BinLayout.of_introns(Annotation(with_introns(strand=strand)))
+    sites = ((4, LENGTH - FRAGMENT, 80), (5, FRAGMENT, 80))
+    found = call_peaks(study(layout, sites, number=12_000), layout, Thresholds())
+    assert [item.gene for item in found] == [4, 5]
+    rows = describe_peaks(found, layout, None)
+    for row, left in zip(rows, (20_020, 20_040 + LENGTH), strict=True):
+        assert left <= row["start"] < row["end"] <= left + LENGTH
+        assert row["block_sizes"] == str(row["end"] - row["start"])
+
+
+def test_a_peak_in_an_intron_of_two_genes_is_that_of_one():
+    exons = Blocks(np.array([0, LENGTH + 20]), np.array([20, LENGTH + 40]), "+")
+    other = Gene("H", "H", "x", "c", "+", (Transcript("H", exons),))
+    layout = BinLayout.of_introns(Annotation({"H": other} | with_introns()))
+    assert [(item.gene_id, item.start) for item in layout.genes[:2]] == [("H", 20), ("G0", 20)]
+    sites = ((0, 700, 60), (1, 700, 60))
+    found = call_peaks(study(layout, sites, number=12_000), layout, Thresholds())
+    assert len(found) == 1 and found[0].gene in (0, 1)
+
+
+def test_introns_without_fragments_are_left_out():
+    layout = BinLayout.of_introns(Annotation(with_introns(5)))
+    genes, starts = np.full(12, 3), np.full(12, 400)
+    some = coverage(layout, genes, starts)
+    few = coverage(layout, np.append(genes[:4], 0), np.append(starts[:4], 10))
+    none = coverage(layout, genes[:0], starts[:0])
+    assert np.flatnonzero(
+        well_covered([PairCoverage("s", "c", "ip", "in", some, none)], layout, Thresholds())
+    ).tolist() == [3]
+    enough = [PairCoverage(name, "c", "ip", "in", few, few) for name in "st"]
+    assert np.flatnonzero(well_covered(enough, layout, Thresholds())).tolist() == [3]
+    assert not well_covered(enough[:1], layout, Thresholds()).any()
+    assert not well_covered([], layout, Thresholds()).any()

@@ -52,6 +52,16 @@ def test_a_peak_of_two_conditions_counts_in_both(study):
     assert motif.set_index("offset").loc[0, "A"] == 1
 
 
+def test_peaks_in_introns_are_left_out(study):
+    intron = peak("+", (600, 700), conditions="r,s", summit=650, region="intron")
+    assert run(study, [peak("+", (1050, 1150), conditions="r", summit=1102), intron]) == 0
+    metagene, motif = read(study)
+    assert metagene["condition"].unique().tolist() == ["r"]
+    assert motif.set_index("offset").loc[0, "A"] == 1
+    assert run(study, [intron]) == 0
+    assert all(table.empty for table in read(study))
+
+
 def test_without_a_genome_there_are_no_letters(study):
     assert run(study, [peak("+", (1050, 1150), summit=1102)], genome=False) == 0
     metagene, motif = read(study)

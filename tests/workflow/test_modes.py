@@ -66,6 +66,12 @@ def test_ips_of_one_condition_have_peaks_but_no_change_of_methylation(tmp_path):
     assert "compare_circle_methylation" not in jobs
 
 
+def test_introns_are_counted_where_they_are_asked_for(tmp_path):
+    without = planned(runs.tiny_study(tmp_path / "without"))
+    study = runs.tiny_study(tmp_path / "with", config={"m6a": {"introns": True}})
+    assert planned(study) == without | {"count_introns": without["count_bins"]}
+
+
 def test_star_replaces_minimap2_and_nothing_else(tmp_path):
     study = runs.tiny_study(tmp_path / "study")
     minimap2 = planned(study)

@@ -2,8 +2,9 @@
 
 Needs the BAM files of all IP/input pairs; makes results/m6a/: one study-wide list of peaks, their
 fragments in every library, the background ratio of each pair, its quality with a verdict, how many
-peaks less depth would show, and where summits lie and which letters surround them. A study without
-immunoprecipitated libraries makes none of it.
+peaks less depth would show, and where summits lie and which letters surround them. With
+`m6a.introns` the list also holds peaks in introns. A study without immunoprecipitated libraries
+makes none of it.
 """
 
 PEAK_FILES = [
@@ -23,6 +24,15 @@ PEAK_FILES = [
 
 # the coverage of all libraries is in memory at once: about 1 GB each of a full human annotation
 MEMORY_OF_PAIRS = 3000 + 1200 * len(IN_PAIRS)
+
+INTRON_FILES = (
+    {"introns": collect("results/m6a/introns/{library}.npz", library=IN_PAIRS)}
+    if config["m6a"]["introns"]
+    else {}
+)
+# the 1.3 Gb of introns of a human annotation take 5 GB; of those that hold enough fragments the
+# counts of all libraries come on top
+MEMORY_OF_INTRONS = 8000 + 500 * len(IN_PAIRS) if INTRON_FILES else 0
 
 
 rule count_bins:
@@ -56,9 +66,42 @@ rule count_bins:
         """
 
 
+rule count_introns:
+    input:
+        script=f"{SCRIPTS}/count_bins.py",
+        bam="results/alignment/{library}.bam",
+        annotation="results/reference/transcripts.tsv",
+        summary="results/alignment/{library}.tsv",
+    output:
+        bins="results/m6a/introns/{library}.npz",
+    log:
+        "results/logs/m6a/count_introns/{library}.log",
+    benchmark:
+        "results/benchmarks/m6a/count_introns/{library}.tsv"
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(8000),
+        runtime=240,
+    params:
+        digest=digest_of(f"{SCRIPTS}/count_bins.py"),
+    shell:
+        r"""
+        python {input.script:q} \
+            --introns \
+            --bam {input.bam:q} \
+            --annotation {input.annotation:q} \
+            --summary {input.summary:q} \
+            --output {output.bins:q} \
+            2>{log:q}
+        """
+
+
 rule call_peaks:
     input:
         **(GENOME_FILES if GENOME else {}),
+        **INTRON_FILES,
         script=f"{SCRIPTS}/call_peaks.py",
         bins=collect("results/m6a/bins/{library}.npz", library=IN_PAIRS),
         annotation="results/reference/transcripts.tsv",
@@ -76,12 +119,15 @@ rule call_peaks:
         "../../envs/ringmark.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(MEMORY_OF_PAIRS),
+        mem_mb=scaled(MEMORY_OF_PAIRS + MEMORY_OF_INTRONS),
         runtime=120,
     params:
         digest=digest_of(f"{SCRIPTS}/call_peaks.py"),
         pairs=PAIR_OPTIONS,
         genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
+        introns=lambda wildcards, input: (
+            ["--introns", *input.introns] if INTRON_FILES else []
+        ),
         fdr=config["m6a"]["fdr"],
         min_log2_enrichment=config["m6a"]["min_log2_enrichment"],
     shell:
@@ -90,6 +136,7 @@ rule call_peaks:
             {params.pairs:q} \
             --bins {input.bins:q} \
             --annotation {input.annotation:q} \
+            {params.introns:q} \
             {params.genome:q} \
             --fdr {params.fdr} \
             --min-log2-enrichment {params.min_log2_enrichment} \

@@ -1,6 +1,7 @@
 """Assess how well each immunoprecipitation worked, and say so in one word with its reason.
 
-For each pair of IP and input:
+Peaks are those in exons; peaks in introns, if there are any, are left out. For each pair of IP and
+input:
 
 enrichment
     Fragments of the IP in the peaks of the study, over what background leads to expect of the
@@ -69,6 +70,7 @@ from call_peaks import (
     bin_paths,
     check_contigs,
     conditions_of,
+    in_exons,
     read_pairs,
     sequence_reader,
 )
@@ -506,7 +508,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     layout = layout_of(options.annotation, options.bin_width)
     pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
     ratios = read_background(options.background, [pair.ip_library for pair in pairs])
-    peaks = study_peaks(PEAKS.read(options.peaks), layout)
+    peaks = study_peaks(in_exons(PEAKS.read(options.peaks)), layout)
     with sequence_reader(options.genome) as genome:
         check_contigs({gene.chrom for gene in layout.genes}, genome)
         conditions = conditions_of(pairs, layout, Thresholds())

@@ -7,6 +7,9 @@ rate and how peaks are joined are described in ``ringmark.peaks``.
 A pair is given as IP library, input library, sample and condition. An input may serve several IPs.
 A condition without a pair has no peaks, and a study without pairs has tables without rows.
 
+With ``--introns`` peaks are also called in introns, apart from those in exons; in the tables they
+follow these.
+
 The counts of a peak are the fragments that overlap it. The background table holds, for each pair,
 the natural log of IP over input fragments where nothing is methylated.
 
@@ -21,6 +24,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +43,7 @@ from ringmark.peaks import (
     describe_peaks,
     peak_counts,
     prepare_condition,
+    well_covered,
     with_common_spread,
 )
 from ringmark.tables import BACKGROUND, PEAKS, write_matrix
@@ -48,6 +53,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     command = argparse.ArgumentParser(description="Call m6A peaks from IP and input libraries.")
     add_study_options(command)
+    command.add_argument(
+        "--introns",
+        nargs="*",
+        metavar="LIBRARY.npz",
+        help="counts on introns by count_bins.py; without the option there are no peaks in introns",
+    )
     command.add_argument("--genome", type=Path, help="FASTA, for DRACH motifs; NA without it")
     command.add_argument("--fdr", type=float, default=Thresholds.fdr, help="default %(default)s")
     command.add_argument(
@@ -93,6 +104,50 @@ def add_study_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Called:
+    """The peaks of a study in exons, or in introns.
+
+    Attributes
+    ----------
+    layout
+        Of the counts of the pairs.
+    pairs, conditions
+        In the order of the command line.
+    peaks
+        In the order of the layout.
+    """
+
+    layout: BinLayout
+    pairs: list[PairCoverage]
+    conditions: list[Condition]
+    peaks: list[Peak]
+
+
+def call(layout: BinLayout, pairs: list[PairCoverage], thresholds: Thresholds) -> Called:
+    """Call the peaks of all conditions, and print what each filter left."""
+    conditions = conditions_of(pairs, layout, thresholds)
+    log = functools.partial(print, file=sys.stderr)
+    return Called(layout, pairs, conditions, call_peaks(conditions, layout, thresholds, report=log))
+
+
+def covered_introns(
+    options: argparse.Namespace, thresholds: Thresholds
+) -> tuple[BinLayout, list[PairCoverage]]:
+    """Read the counts of all pairs in those introns that have enough fragments."""
+    layout = layout_of(options.annotation, options.bin_width, introns=True)
+    pairs = read_pairs(options.pair, bin_paths(options.introns), layout, "--introns")
+    kept = well_covered(pairs, layout, thresholds)
+    print(f"introns: {kept.sum()} of {len(kept)} have enough fragments", file=sys.stderr)
+    libraries = {pair.ip_library: pair.ip for pair in pairs}
+    libraries |= {pair.input_library: pair.input for pair in pairs}
+    chosen = {name: coverage.select(layout, kept) for name, coverage in libraries.items()}
+    return layout.select(kept), [
+        replace(pair, ip=chosen[pair.ip_library], input=chosen[pair.input_library])
+        for pair in pairs
+    ]
+
+
 def bin_paths(places: Iterable[str]) -> dict[str, Path]:
     """Return the file of each library from ``path/LIBRARY.npz`` or ``LIBRARY=path``.
 
@@ -114,9 +169,17 @@ def bin_paths(places: Iterable[str]) -> dict[str, Path]:
 
 
 def read_pairs(
-    pairs: Sequence[Sequence[str]], paths: Mapping[str, Path], layout: BinLayout
+    pairs: Sequence[Sequence[str]],
+    paths: Mapping[str, Path],
+    layout: BinLayout,
+    option: str = "--bins",
 ) -> list[PairCoverage]:
     """Read the counts of all pairs; an input that several IPs share is read once.
+
+    Parameters
+    ----------
+    option
+        That gave the paths, for messages.
 
     Raises
     ------
@@ -124,7 +187,7 @@ def read_pairs(
         If a pair is given twice or a library has no counts.
     """
     needed = sorted({library for pair in pairs for library in pair[:2]})
-    problems = [f"--pair: library {library} has no --bins file" for library in needed
+    problems = [f"--pair: library {library} has no {option} file" for library in needed
                 if library not in paths]  # fmt: skip
     names = [pair[0] for pair in pairs]
     problems += [f"--pair: IP {name} is given twice" for name in sorted(set(names))
@@ -188,12 +251,25 @@ def score_of(padj: float) -> int:
     return 1000 if padj < 1e-100 else min(1000, round(-10 * math.log10(padj)))
 
 
-def count_matrix(
-    peaks: Sequence[Peak], names: pd.Series, libraries: Mapping[str, Coverage], layout: BinLayout
-) -> pd.DataFrame:
-    """Return the fragments of each peak in each library."""
-    columns = {name: peak_counts(peaks, coverage, layout) for name, coverage in libraries.items()}
-    return pd.DataFrame(columns, index=pd.Index(names.astype(str)), dtype="int64")
+def count_matrices(called: Called) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the fragments of each peak in each IP library, and in each input library."""
+
+    def matrix(libraries: Mapping[str, Coverage]) -> pd.DataFrame:
+        columns = {
+            name: peak_counts(called.peaks, coverage, called.layout)
+            for name, coverage in libraries.items()
+        }
+        return pd.DataFrame(columns, index=range(len(called.peaks)), dtype="int64")
+
+    return (
+        matrix({pair.ip_library: pair.ip for pair in called.pairs}),
+        matrix({pair.input_library: pair.input for pair in called.pairs}),
+    )
+
+
+def in_exons(peaks: pd.DataFrame) -> pd.DataFrame:
+    """Return the peaks of a table that are not in introns."""
+    return peaks[peaks["region"] != "intron"]
 
 
 def sequence_reader(path: Path | None) -> AbstractContextManager[pysam.FastaFile | None]:
@@ -243,19 +319,17 @@ def check_thresholds(options: argparse.Namespace) -> Thresholds:
 
 
 def write_results(
-    options: argparse.Namespace,
-    peaks: Sequence[Peak],
-    table: pd.DataFrame,
-    pairs: Sequence[PairCoverage],
-    layout: BinLayout,
+    options: argparse.Namespace, parts: Sequence[Called], genome: pysam.FastaFile | None
 ) -> None:
-    """Write the peaks and their counts."""
+    """Write the peaks of exons, and of introns, and their counts."""
+    rows = [row for part in parts for row in describe_peaks(part.peaks, part.layout, genome)]
+    table = PEAKS.frame(rows)
     PEAKS.write(table, options.peaks)
     write_text(bed_lines(table), options.bed)
-    ips = {pair.ip_library: pair.ip for pair in pairs}
-    inputs = {pair.input_library: pair.input for pair in pairs}
-    for libraries, place in ((ips, options.ip_counts), (inputs, options.input_counts)):
-        write_matrix(count_matrix(peaks, table["peak"], libraries, layout), place, "peak")
+    counts = zip(*(count_matrices(part) for part in parts), strict=True)
+    for matrices, place in zip(counts, (options.ip_counts, options.input_counts), strict=True):
+        matrix = pd.concat(matrices).set_axis(pd.Index(table["peak"].astype(str)))
+        write_matrix(matrix, place, "peak")
 
 
 @program
@@ -266,13 +340,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     layout = layout_of(options.annotation, options.bin_width)
     pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
     with sequence_reader(options.genome) as genome:
-        conditions = conditions_of(pairs, layout, thresholds)
-        log = functools.partial(print, file=sys.stderr)
-        peaks = call_peaks(conditions, layout, thresholds, report=log)
-        check_contigs({layout.genes[peak.gene].chrom for peak in peaks}, genome)
-        table = PEAKS.frame(describe_peaks(peaks, layout, genome))
-    write_results(options, peaks, table, pairs, layout)
-    BACKGROUND.write(background_table(conditions, pairs), options.background)
+        exons = call(layout, pairs, thresholds)
+        parts = [exons]
+        if options.introns is not None:
+            parts.append(call(*covered_introns(options, thresholds), thresholds))
+        needed = {part.layout.genes[peak.gene].chrom for part in parts for peak in part.peaks}
+        check_contigs(needed, genome)
+        write_results(options, parts, genome)
+    BACKGROUND.write(background_table(exons.conditions, pairs), options.background)
 
 
 if __name__ == "__main__":

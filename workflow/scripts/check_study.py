@@ -43,6 +43,7 @@ _TYPES = {
     "string": "text; put it in quotes",
     "integer": "a whole number",
     "number": "a number, such as 0.05",
+    "boolean": "true or false",
     "array": "a list; write it in brackets, such as [batch]",
     "object": "a section; write its keys below it, indented",
 }

@@ -5,6 +5,8 @@ hold it (see ``ringmark.bins`` for what that means where genes overlap, reads ar
 mates lie far apart). The counts are kept in a compressed ``.npz`` file, from which coverage, bins
 and the fragments of any interval of a gene follow without the BAM.
 
+With ``--introns`` the fragments are placed on the introns of the genes instead, each by itself.
+
 A fragment is used if the mapping quality of its mates is at least ``--min-mapping-quality``. Reads
 of single-end libraries are extended to ``--fragment-length`` along the RNA.
 """
@@ -42,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--output", type=Path, required=True, help="counts, .npz")
     command.add_argument(
+        "--introns", action="store_true", help="count on the introns of genes, not on their exons"
+    )
+    command.add_argument(
         "--min-mapping-quality",
         type=int,
         default=USABLE_MAPPING_QUALITY,
@@ -65,16 +70,17 @@ def is_single_end(summary: Path) -> bool:
         return [row.get("layout") for row in csv.DictReader(handle, delimiter="\t")] == ["single"]
 
 
-def layout_of(annotation: Path, width: int) -> BinLayout:
-    """Read the annotation and lay bins over its genes.
+def layout_of(annotation: Path, width: int, introns: bool = False) -> BinLayout:
+    """Read the annotation and lay bins over the exons, or the introns, of its genes.
 
     Raises
     ------
     InputError
         If the width is no multiple of a step.
     """
+    lay_bins = BinLayout.of_introns if introns else BinLayout.of
     try:
-        return BinLayout.of(Annotation.read(annotation), width)
+        return lay_bins(Annotation.read(annotation), width)
     except ValueError as error:
         raise InputError(
             f"--bin-width {width}: {error}", f"the default is {BIN_WIDTH} nucleotides"
@@ -109,12 +115,13 @@ def count_bam(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program."""
     options = parser().parse_args(argv)
-    layout = layout_of(options.annotation, options.bin_width)
+    layout = layout_of(options.annotation, options.bin_width, options.introns)
     strandedness = library_strandedness(options.summary)
     extension = options.fragment_length if is_single_end(options.summary) else 0
     coverage = count_bam(options.bam, layout, strandedness, options.min_mapping_quality, extension)
-    coverage.save(options.output)
-    counted = f"{coverage.fragments} fragments, {coverage.counted} in exons of a gene"
+    (coverage.sparse() if options.introns else coverage).save(options.output)
+    place = "introns" if options.introns else "exons"
+    counted = f"{coverage.fragments} fragments, {coverage.counted} in {place} of a gene"
     print(f"{options.bam.name}: {counted}", file=sys.stderr)
 
 

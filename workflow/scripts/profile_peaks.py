@@ -2,8 +2,8 @@
 
 How both are counted is described in ``ringmark.profiles``. The place along the transcript is that
 of the peaks of each condition, a peak of two conditions in both; the letters are those of all
-peaks. Without peaks on coding transcripts, without motifs at summits or without a genome a table
-has its header and no rows.
+peaks. Peaks in introns are left out of both. Without peaks on coding transcripts, without motifs at
+summits or without a genome a table has its header and no rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from call_peaks import check_contigs, sequence_reader
+from call_peaks import check_contigs, in_exons, sequence_reader
 from ringmark.annotation import Annotation, Gene
 from ringmark.errors import InputError, program
 from ringmark.profiles import metagene_rows, motif_rows
@@ -78,7 +78,7 @@ def metagene(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program."""
     options = parser().parse_args(argv)
-    peaks = PEAKS.read(options.peaks)
+    peaks = in_exons(PEAKS.read(options.peaks))
     summits = summits_of(peaks, Annotation.read(options.annotation))
     conditions = [names.split(",") for names in peaks["conditions"].fillna("").astype(str)]
     with sequence_reader(options.genome) as genome:

@@ -11,7 +11,7 @@ import gzip
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -98,6 +98,56 @@ class Gene:
         return int(self.union.ends[-1])
 
 
+@dataclass(frozen=True)
+class Intron:
+    """A stretch of a gene in which no gene of either strand has an exon.
+
+    It has what is asked of a `Gene`, and takes its place where introns are counted: as one exon of
+    one transcript without coding sequence.
+
+    Attributes
+    ----------
+    gene
+        The gene it lies in.
+    start, end
+        On the genome, 0-based and half-open.
+    """
+
+    gene: Gene
+    start: int
+    end: int
+
+    @cached_property
+    def union(self) -> Blocks:
+        """The stretch itself, as one block."""
+        return Blocks(np.array([self.start]), np.array([self.end]), self.strand)
+
+    @property
+    def transcripts(self) -> tuple[Transcript]:
+        """What the stretch is a part of before splicing."""
+        return (Transcript(self.gene_id, self.union),)
+
+    @property
+    def gene_id(self) -> str:
+        """That of the gene."""
+        return self.gene.gene_id
+
+    @property
+    def name(self) -> str:
+        """That of the gene."""
+        return self.gene.name
+
+    @property
+    def chrom(self) -> str:
+        """That of the gene."""
+        return self.gene.chrom
+
+    @property
+    def strand(self) -> str:
+        """That of the gene."""
+        return self.gene.strand
+
+
 @dataclass
 class Annotation:
     """All genes, in order of contig, start and id, with look-ups by place.
@@ -145,6 +195,22 @@ class Annotation:
         return [
             gene for gene in genes[first:last] if gene.end > start and strand in (None, gene.strand)
         ]
+
+    def introns(self) -> Iterator[Intron]:
+        """Yield the introns of all genes, gene by gene in their order, from left to right.
+
+        An exon of another gene, on whichever strand, divides an intron: reads of spliced RNA lie
+        there, and no library keeps all of them to its own strand.
+        """
+        exonic = {chrom: _merged_exons(found[0]) for chrom, found in self._by_chrom.items()}
+        for gene in self.genes.values():
+            starts, ends = exonic[gene.chrom]
+            first = int(np.searchsorted(starts, gene.start, side="right"))
+            last = int(np.searchsorted(starts, gene.end, side="left"))
+            bounds = zip(
+                ends[first - 1 : last - 1].tolist(), starts[first:last].tolist(), strict=True
+            )
+            yield from (Intron(gene, start, end) for start, end in bounds)
 
     @cached_property
     def splice_sites(self) -> dict[tuple[str, str], tuple[set[int], set[int]]]:
@@ -267,6 +333,14 @@ class GtfRecord:
     transcript_id: str
     gene_name: str
     gene_type: str
+
+
+def _merged_exons(genes: Sequence[Gene]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return starts and ends of the union of the exons of genes of one contig."""
+    return merge(
+        np.concatenate([gene.union.starts for gene in genes]),
+        np.concatenate([gene.union.ends for gene in genes]),
+    )
 
 
 class _Locus:

@@ -8,6 +8,9 @@ The global ratio starts at the mode of the log ratios of bins, which stays on ba
 peaks hold most fragments of the IP. Everything is then refined in turns on the bins that are
 further than a fragment's length from any bin that looks enriched.
 
+The introns of a gene have a background of their own, one for all of them: their RNA is not the
+spliced one. What is said of a gene here is true of them too (a *pool* of ``ringmark.bins``).
+
 Deviations start at the lower quartile of a gene's bins, each weighing as much as its input: where
 bins weigh as much as all their fragments, the typical bin of a methylated gene is one of its peaks.
 They are shrunken as normal variables whose variance is what genes show beyond counting error, so
@@ -71,7 +74,7 @@ class Background:
     log_ratio
         Of each pair, shape (pairs,).
     gene_log_ratio
-        Of each gene in each pair, shape (genes, pairs).
+        Of each gene in each pair, shape (pools, pairs).
     dispersion
         Intra-class correlation of the fragments of a bin.
     is_background
@@ -134,7 +137,7 @@ def estimate_background(
     gene_log_ratio = log_ratio + start[:, None]
     is_background = np.ones(layout.bins, dtype=bool)
     for _ in range(_ROUNDS):
-        offset = gene_log_ratio[layout.gene_of_bin]
+        offset = gene_log_ratio[layout.pool_of_bin]
         enriched = bins_within(_looks_enriched(ip, inputs, offset), layout.bin_offsets, reach)
         is_background = ~enriched
         successes = _sum_genes(ip * is_background[:, None], layout)
@@ -143,7 +146,7 @@ def estimate_background(
             log_ratio = np.log(successes.sum(axis=0) / (trials - successes).sum(axis=0).clip(1))
         known = _sum_genes(is_background[:, None] * 1, layout)[:, 0] >= 2 * reach
         gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap, known)
-    own_ip, own_inputs, offset = independent(ip, inputs, gene_log_ratio[layout.gene_of_bin], shared)
+    own_ip, own_inputs, offset = independent(ip, inputs, gene_log_ratio[layout.pool_of_bin], shared)
     enriched = bins_within(_looks_enriched(own_ip, own_inputs, offset), layout.bin_offsets, reach)
     dispersion = background_dispersion(own_ip, own_ip + own_inputs, offset, ~enriched)
     return Background(log_ratio, gene_log_ratio, dispersion, is_background)
@@ -183,7 +186,7 @@ def _mode(ip: IntArray, inputs: IntArray) -> float:
 def _sum_genes(values: IntArray, layout: BinLayout) -> IntArray:
     """Sum rows (bins) over genes, shape (genes, columns)."""
     sums = np.concatenate([np.zeros((1, values.shape[1]), np.int64), np.cumsum(values, axis=0)])
-    return sums[layout.bin_offsets[1:]] - sums[layout.bin_offsets[:-1]]
+    return sums[layout.pool_offsets[1:]] - sums[layout.pool_offsets[:-1]]
 
 
 def bins_within(marked: Mask, offsets: IntArray, reach: int) -> Mask:
@@ -210,8 +213,8 @@ def _typical_deviation(
     seen = inputs.sum(axis=1)
     noise = np.sqrt(1 / (observed + 0.5) + 1 / (seen + 0.5))
     ratio = np.log((observed + 0.5) / (expected + 0.5)) + _QUARTILE * noise
-    deviation = _weighted_quantile(ratio, seen, np.full(len(layout.genes), 0.25), layout)
-    deviation[layout.lengths < 4 * fragment_length] = 0.0
+    deviation = _weighted_quantile(ratio, seen, np.full(len(layout.pool_lengths), 0.25), layout)
+    deviation[layout.pool_lengths < 4 * fragment_length] = 0.0
     mean = expit(log_ratio)
     information = _sum_genes(ip + inputs, layout) @ (mean * (1 - mean))
     overlap = fragment_length / layout.width + 1
@@ -224,13 +227,13 @@ def _weighted_quantile(
     values: Array, weights: IntArray, quantile: Array, layout: BinLayout
 ) -> Array:
     """Return a quantile of the bins of each gene; 0 for a gene without weight."""
-    order = np.lexsort((values, layout.gene_of_bin))
+    order = np.lexsort((values, layout.pool_of_bin))
     sums = np.cumsum(weights[order])
-    before = np.concatenate([[0], sums])[layout.bin_offsets[:-1]]
+    before = np.concatenate([[0], sums])[layout.pool_offsets[:-1]]
     total = _sum_genes(weights[:, None], layout)[:, 0]
     place = np.searchsorted(sums, before + quantile * total, side="right")
-    place = np.minimum(place, np.maximum(layout.bin_offsets[1:] - 1, 0))
-    found = np.zeros(len(layout.genes))
+    place = np.minimum(place, np.maximum(layout.pool_offsets[1:] - 1, 0))
+    found = np.zeros(len(layout.pool_lengths))
     found[total > 0] = values[order][place[total > 0]]
     return found
 

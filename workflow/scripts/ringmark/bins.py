@@ -26,12 +26,25 @@ a fragment covers several intervals, but counts once in the total of its gene.
 Single-end reads show one end of a fragment. They are extended, in spliced coordinates and not
 beyond the gene, to the length given.
 
+Introns
+-------
+A layout of introns has each intron in the place of a gene: introns are not joined, since RNA that
+holds one holds the exons beside it too. All introns of a gene together are one *pool*. They share a
+background (``ringmark.background``), and a fragment belongs to the pool that holds most of its
+aligned bases, if that is at least `MIN_EXONIC_FRACTION` of them; it covers an interval in each
+intron of the pool that it reaches. Introns that several genes have are counted in each.
+
+No base is exonic and intronic (`ringmark.annotation.Annotation.introns`), so that no fragment is
+counted in both, and counting introns takes none from the exons. One that lies across the end of an
+exon, with less than the share on either side, is counted in neither.
+
 How it is stored
 ----------------
 For each step, how many covered intervals begin there and how many end there. The number of
 intervals that overlap steps ``i`` to ``j`` is the number that begin at or before ``j`` less the
 number that end before ``i``, which is exact for every bin and every peak, however wide, and costs
-two look-ups in running sums.
+two look-ups in running sums. Where nearly all steps are empty, as in introns, only those are kept
+at which an interval begins or ends.
 """
 
 from __future__ import annotations
@@ -40,14 +53,14 @@ import hashlib
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ringmark.annotation import Annotation, Gene
+from ringmark.annotation import Annotation, Gene, Intron
 from ringmark.errors import InputError
 from ringmark.files import whole_file
 from ringmark.fragments import FragmentBatch
@@ -56,7 +69,7 @@ from ringmark.intervals import IntArray
 #: Width of a bin and of a step, nucleotides.
 BIN_WIDTH, STEP = 25, 5
 
-#: Share of a fragment's aligned bases that have to lie in the exons of its gene.
+#: Share of a fragment's aligned bases that have to lie in the exons, or introns, of its gene.
 MIN_EXONIC_FRACTION = 0.75
 
 #: Longest unsequenced gap between the parts of a fragment that counts as covered, nucleotides.
@@ -76,12 +89,12 @@ class BinLayout:
     Attributes
     ----------
     genes
-        In the order of the annotation.
+        In the order of the annotation; introns, gene by gene, where these are counted.
     width, step
         Nucleotides of a bin and of a step; the width is a multiple of the step.
     """
 
-    genes: tuple[Gene, ...]
+    genes: tuple[Gene | Intron, ...]
     width: int = BIN_WIDTH
     step: int = STEP
 
@@ -94,10 +107,27 @@ class BinLayout:
         """Return the layout of all genes of an annotation."""
         return cls(tuple(annotation.genes.values()), width, step)
 
+    @classmethod
+    def of_introns(
+        cls, annotation: Annotation, width: int = BIN_WIDTH, step: int = STEP
+    ) -> BinLayout:
+        """Return the layout of the introns of all genes of an annotation."""
+        return cls(tuple(annotation.introns()), width, step)
+
+    def select(self, kept: npt.NDArray[np.bool_]) -> BinLayout:
+        """Return the layout of some of the genes; ``kept`` has shape (genes,)."""
+        genes = tuple(self.genes[index] for index in np.flatnonzero(kept))
+        return BinLayout(genes, self.width, self.step)
+
     @cached_property
     def lengths(self) -> IntArray:
         """Spliced length of each gene, shape (genes,)."""
         return np.array([gene.union.length for gene in self.genes], dtype=np.int64)
+
+    @cached_property
+    def forward(self) -> npt.NDArray[np.bool_]:
+        """Whether a gene is on the strand ``+``, shape (genes,)."""
+        return np.array([gene.strand == "+" for gene in self.genes], dtype=bool)
 
     @cached_property
     def step_offsets(self) -> IntArray:
@@ -123,6 +153,35 @@ class BinLayout:
     def gene_of_bin(self) -> IntArray:
         """Index of the gene of each bin, shape (bins,)."""
         return np.repeat(np.arange(len(self.genes)), np.diff(self.bin_offsets))
+
+    @cached_property
+    def pools(self) -> IntArray:
+        """First of the genes of each pool and, last, the number of genes; shape (pools + 1,).
+
+        A gene is a pool by itself; the introns of a gene are one together.
+        """
+        ids = np.array([gene.gene_id for gene in self.genes])
+        return np.append(np.flatnonzero(_changes(ids)[: len(ids)]), len(ids)).astype(np.int64)
+
+    @cached_property
+    def pool_of_gene(self) -> IntArray:
+        """Index of the pool of each gene, shape (genes,)."""
+        return np.repeat(np.arange(len(self.pools) - 1), np.diff(self.pools))
+
+    @cached_property
+    def pool_offsets(self) -> IntArray:
+        """First bin of each pool and, last, the number of bins; shape (pools + 1,)."""
+        return self.bin_offsets[self.pools]
+
+    @cached_property
+    def pool_of_bin(self) -> IntArray:
+        """Index of the pool of each bin, shape (bins,)."""
+        return np.repeat(np.arange(len(self.pools) - 1), np.diff(self.pool_offsets))
+
+    @cached_property
+    def pool_lengths(self) -> IntArray:
+        """Spliced length of all genes of each pool together, shape (pools,)."""
+        return np.diff(_offsets(self.lengths)[self.pools])
 
     @cached_property
     def bin_steps(self) -> tuple[IntArray, IntArray]:
@@ -154,7 +213,8 @@ class Coverage:
     Attributes
     ----------
     first, last
-        Number of covered intervals whose first, or last, step is this one; shape (steps,).
+        Number of covered intervals whose first, or last, step is this one; shape (steps,), or
+        (places,).
     gene_totals
         Fragments of each gene, shape (genes,).
     lengths
@@ -165,6 +225,9 @@ class Coverage:
         Checksum of the layout.
     strandedness
         ``unstranded``, ``forward`` or ``reverse``.
+    places
+        The steps that ``first`` and ``last`` tell of, in order, shape (places,): all those at which
+        an interval begins or ends. ``None``: all steps.
     """
 
     first: npt.NDArray[np.int32]
@@ -175,6 +238,7 @@ class Coverage:
     counted: int
     digest: str
     strandedness: str = "unstranded"
+    places: IntArray | None = None
 
     @cached_property
     def _begun(self) -> IntArray:
@@ -192,6 +256,8 @@ class Coverage:
         first, end
             Flat steps, half-open; a range does not leave its gene.
         """
+        if self.places is not None:
+            first, end = np.searchsorted(self.places, first), np.searchsorted(self.places, end)
         return self._begun[end] - self._ended[first]
 
     def bins(self, layout: BinLayout) -> IntArray:
@@ -199,8 +265,49 @@ class Coverage:
         return self.overlapping(*layout.bin_steps)
 
     def steps(self) -> IntArray:
-        """Return the number of covered intervals that overlap each step, shape (steps,)."""
+        """Return the number of covered intervals that overlap each step, or place."""
         return self._begun[1:] - self._ended[:-1]
+
+    def depth(self, first: int, end: int) -> IntArray:
+        """Return the number of covered intervals that overlap each step of ``[first, end)``."""
+        steps = np.arange(first, end)
+        return self.overlapping(steps, steps + 1)
+
+    def sparse(self) -> Coverage:
+        """Return the same coverage by the steps alone at which an interval begins or ends."""
+        places = np.flatnonzero((self.first > 0) | (self.last > 0))
+        return replace(self, first=self.first[places], last=self.last[places], places=places)
+
+    def select(self, layout: BinLayout, kept: npt.NDArray[np.bool_]) -> Coverage:
+        """Return sparse coverage of some of the genes; its other figures stay.
+
+        Parameters
+        ----------
+        layout
+            Of all genes.
+        kept
+            Of which genes, shape (genes,).
+
+        Raises
+        ------
+        ValueError
+            If the coverage is not sparse.
+        """
+        if self.places is None:
+            raise ValueError("coverage of all steps: make it sparse first")
+        gene = np.searchsorted(layout.step_offsets, self.places, side="right") - 1
+        own = kept[gene]
+        remaining = layout.select(kept)
+        places = np.zeros(len(layout.genes), np.int64)
+        places[kept] = remaining.step_offsets[:-1] - layout.step_offsets[:-1][kept]
+        return replace(
+            self,
+            first=self.first[own],
+            last=self.last[own],
+            gene_totals=self.gene_totals[kept],
+            digest=remaining.digest,
+            places=(self.places + places[gene])[own],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` file; the same coverage always gives the same bytes."""
@@ -213,6 +320,8 @@ class Coverage:
             "digest": np.array(self.digest),
             "strandedness": np.array(self.strandedness),
         }
+        if self.places is not None:
+            arrays["places"] = self.places
         with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, array in arrays.items():
                 # numpy.savez stamps the members with the time of day.
@@ -243,6 +352,7 @@ class Coverage:
                 counted,
                 str(arrays["digest"]),
                 str(arrays["strandedness"]),
+                arrays.get("places"),
             )
         except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(
@@ -395,15 +505,15 @@ def _place(
     aligned = np.bincount(
         batch.owner, weights=batch.ends - batch.starts, minlength=batch.fragments
     ).astype(np.int64)
-    pieces = _best_genes(_overlaps(batch, exons, reading.stranded), aligned)
+    pieces = _overlaps(batch, exons, reading.stranded)
+    pieces = _best_genes(pieces, aligned, layout.pool_of_gene)
     if not len(pieces.fragment):
         return
     new_pair = _changes(pieces.fragment) | _changes(pieces.gene)
     np.add.at(tally.gene_totals, pieces.gene[new_pair], 1)
     tally.counted += int(_changes(pieces.fragment).sum())
     gene, left, right = _intervals(pieces, new_pair, batch.signs, layout, reading)
-    forward = np.array([item.strand == "+" for item in layout.genes])[gene]
-    start = np.where(forward, left, layout.lengths[gene] - right)
+    start = np.where(layout.forward[gene], left, layout.lengths[gene] - right)
     size = right - left
     offset = layout.step_offsets[gene]
     np.add.at(tally.first, offset + start // layout.step, 1)
@@ -473,11 +583,11 @@ def _after_intron(batch: FragmentBatch) -> npt.NDArray[np.bool_]:
     return np.isin(batch.owner * scale + batch.starts, introns)
 
 
-def _best_genes(pieces: _Pieces, aligned: IntArray) -> _Pieces:
-    """Keep the pieces of the gene, or the equally good genes, with most of a fragment's bases."""
+def _best_genes(pieces: _Pieces, aligned: IntArray, pool_of_gene: IntArray) -> _Pieces:
+    """Keep the pieces of the pool, or the equally good pools, with most of a fragment's bases."""
     if not len(pieces.fragment):
         return pieces
-    new_pair = _changes(pieces.fragment) | _changes(pieces.gene)
+    new_pair = _changes(pieces.fragment) | _changes(pool_of_gene[pieces.gene])
     pair = np.cumsum(new_pair) - 1
     exonic = np.bincount(pair, weights=pieces.right - pieces.left)
     fragment = pieces.fragment[new_pair]

@@ -9,7 +9,8 @@ beta-binomial likelihood ratio test of a common excess over the background odds
 The evidence comes in tiers:
 
 1. the back-splice fragments themselves are enriched;
-2. a peak lies on sequence that only the circle has;
+2. a peak lies on sequence that no linear exon has, in an intron: where peaks in introns are called,
+   and then of linear RNA only that before splicing has it too;
 3. a peak lies on exons that the linear transcripts of the gene have too, so that the linear RNA
    cannot be excluded;
 none. nothing was seen, which is not the same as unmethylated: a site further from the junction

@@ -834,7 +834,7 @@ def circle_tiers(circle_m6a: pd.DataFrame) -> Figure | None:
         return None
     labels = {
         "1": "1: on the junction",
-        "2": "2: circle-only part",
+        "2": "2: in an intron",
         "3": "3: shared exons",
         "none": "none seen",
     }

@@ -32,6 +32,12 @@ Each tested bin is a hypothesis, but a peak is one discovery: Benjamini-Hochberg
 tested in all conditions, with peaks as discoveries. Neighbouring bins share fragments, so that a
 false peak is several false bins, which makes this conservative.
 
+Introns
+-------
+Where introns are searched too (``ringmark.bins``), all of the above is done for them apart: ratios
+on background, over-dispersion, ``s`` and false discovery rate are those of introns, and the peaks
+of exons are what they are without. Of introns without a bin that could be tested nothing is used.
+
 One list for the study
 ----------------------
 Peaks of two conditions are the same if the summit of one lies in the other, up to half a fragment's
@@ -58,7 +64,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from ringmark.annotation import Gene, Transcript
+from ringmark.annotation import Gene, Intron, Transcript
 from ringmark.background import (
     Background,
     background_dispersion,
@@ -236,7 +242,7 @@ def score_bins(
         Pairs grouped by their input, as numbers of columns.
     """
     tested = (ip + inputs).sum(axis=1) >= max(min_fragments, 1)
-    offset = background.gene_log_ratio[layout.gene_of_bin[tested]]
+    offset = background.gene_log_ratio[layout.pool_of_bin[tested]]
     own_ip, own_inputs, offset = independent(ip[tested], inputs[tested], offset, shared)
     root, information = signed_root(own_ip, own_ip + own_inputs, offset, background.dispersion)
     all_roots, all_information = np.zeros(layout.bins), np.zeros(layout.bins)
@@ -282,17 +288,18 @@ def find_candidates(condition: Condition, layout: BinLayout) -> list[Peak]:
     They are in the order of the layout; p-values and enrichment are those of this condition.
     """
     shape = site_shape([pair.ip for pair in condition.pairs], layout.step)
-    depths = [(pair.ip.steps(), pair.input.steps()) for pair in condition.pairs]
     promising = condition.tests.pvalue <= CANDIDATE_PVALUE
     ratios = condition.background.gene_log_ratio
     found: list[Peak] = []
     for gene in np.unique(layout.gene_of_bin[promising]).tolist():
-        own = slice(*layout.step_offsets[gene : gene + 2])
+        first, last = layout.step_offsets[gene : gene + 2].tolist()
         places = transcript_places(layout.genes[gene], layout.step)
-        own_depths = [(ip[own], inputs[own]) for ip, inputs in depths]
         profile = make_profile(
-            own_depths,
-            ratios[gene],
+            [
+                (pair.ip.depth(first, last), pair.input.depth(first, last))
+                for pair in condition.pairs
+            ],
+            ratios[layout.pool_of_gene[gene]],
             places,
             shape,
             condition.background.dispersion,
@@ -341,7 +348,7 @@ def score_peaks(
     columns = slice(None) if pair is None else slice(pair, pair + 1)
     rows = _summit_bins(peaks, layout)
     ip, inputs = condition.ip[rows, columns], condition.input[rows, columns]
-    offset = condition.background.gene_log_ratio[layout.gene_of_bin[rows], columns]
+    offset = condition.background.gene_log_ratio[layout.pool_of_bin[rows], columns]
     expected = (inputs * np.exp(offset)).sum(axis=1)
     enrichment = np.log2((ip.sum(axis=1) + 1) / (expected + 1))
     offset = offset + np.array([peak.shadow for peak in peaks])[:, None]
@@ -373,6 +380,26 @@ def prepare_condition(
     return Condition(name, tuple(pairs), ip, inputs, background, tests)
 
 
+def well_covered(pairs: Sequence[PairCoverage], layout: BinLayout, thresholds: Thresholds) -> Mask:
+    """Return which genes have a bin with enough fragments in all pairs together, shape (genes,).
+
+    In the other genes no bin is tested in any condition.
+    """
+    libraries = [coverage for pair in pairs for coverage in (pair.ip, pair.input)]
+
+    def enough(first: IntArray, end: IntArray) -> Mask:
+        fragments = sum((item.overlapping(first, end) for item in libraries), np.zeros_like(first))
+        return fragments >= thresholds.min_fragments
+
+    # most introns do not have enough in all their bins together
+    some = enough(layout.step_offsets[:-1], layout.step_offsets[1:])
+    bins = np.flatnonzero(some[layout.gene_of_bin])
+    first, end = layout.bin_steps
+    covered = np.zeros(len(layout.genes), dtype=bool)
+    covered[layout.gene_of_bin[bins[enough(first[bins], end[bins])]]] = True
+    return covered
+
+
 def recount_condition(
     condition: Condition,
     pairs: Sequence[PairCoverage],
@@ -400,7 +427,7 @@ def single_pair(
     together = condition.background
     ratios = together.gene_log_ratio[:, own]
     dispersion = background_dispersion(
-        ip, ip + inputs, ratios[layout.gene_of_bin], together.is_background
+        ip, ip + inputs, ratios[layout.pool_of_bin], together.is_background
     )
     background = Background(together.log_ratio[own], ratios, dispersion, together.is_background)
     tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, [[0]])
@@ -577,7 +604,7 @@ class CodingPlace:
     length: int
 
 
-def coding_place(gene: Gene, position: int) -> CodingPlace | None:
+def coding_place(gene: Gene | Intron, position: int) -> CodingPlace | None:
     """Return where a genomic position lies on a coding transcript; ``None`` if on none.
 
     The transcript is the one with the longest coding sequence among those whose exons hold the
@@ -595,15 +622,18 @@ def coding_place(gene: Gene, position: int) -> CodingPlace | None:
     return best
 
 
-def region_of(gene: Gene, position: int) -> str:
+def region_of(gene: Gene | Intron, position: int) -> str:
     """Return the region of a transcript (see `coding_place`) that a genomic position lies in.
 
     Returns
     -------
     str
         ``stop_codon`` up to `STOP_CODON_DISTANCE` spliced nucleotides from the last base of the
-        coding sequence; else ``5UTR``, ``CDS`` or ``3UTR``; ``exon`` without coding transcript.
+        coding sequence; else ``5UTR``, ``CDS`` or ``3UTR``; ``exon`` without coding transcript;
+        ``intron`` wherever in an intron.
     """
+    if isinstance(gene, Intron):
+        return "intron"
     found = coding_place(gene, position)
     if found is None:
         return "exon"
@@ -623,7 +653,7 @@ def _coding_bounds(transcript: Transcript) -> tuple[int, int] | None:
     return None if first < 0 else (first, last + 1)
 
 
-def gene_sequence(gene: Gene, genome: Genome) -> str:
+def gene_sequence(gene: Gene | Intron, genome: Genome) -> str:
     """Return the spliced sequence of a gene's exons, 5' to 3' of the RNA."""
     blocks = zip(gene.union.starts.tolist(), gene.union.ends.tolist(), strict=True)
     sequence = "".join(genome.fetch(gene.chrom, start, end) for start, end in blocks)
@@ -647,7 +677,7 @@ def describe_peaks(
     return rows
 
 
-def _row(peak: Peak, gene: Gene, motifs: IntArray | None) -> dict[str, object]:
+def _row(peak: Peak, gene: Gene | Intron, motifs: IntArray | None) -> dict[str, object]:
     blocks = gene.union.slice(peak.start, peak.end)
     start, end = int(blocks.starts[0]), int(blocks.ends[-1])
     summit = int(gene.union.to_genome(np.array([peak.summit]))[0])

@@ -74,7 +74,7 @@ EXPLORATORY = (
 VERDICTS = ("contradicted", "confirmed", "mixed", "unchanged", "not measurable")
 TIER_MEANINGS = {
     "1": "yes, on the circle itself (tier 1)",
-    "2": "yes, in a part that only the circle contains (tier 2)",
+    "2": "yes, in an intron, which linear RNA does not contain once spliced (tier 2)",
     "3": "possibly (tier 3): the peak lies on exons shared with linear RNA",
     "none": "none seen",
 }
@@ -844,10 +844,11 @@ def circle_m6a_section(evidence: Evidence) -> Section:
     counted = pooled["tier"].fillna("none").value_counts()
     text = (
         f"Of {count_of(len(pooled), 'circle')}, {counted.get('1', 0):,} carry m6A on evidence from "
-        f"their own back-splice reads (tier 1), {counted.get('2', 0):,} in a part that only the "
-        f"circle contains (tier 2), and {counted.get('3', 0):,} on exons shared with linear RNA, "
-        f"where the linear RNA cannot be excluded (tier 3). On {counted.get('none', 0):,} none was "
-        "seen: a site further from the junction than a fragment's length cannot be seen there."
+        f"their own back-splice reads (tier 1), {counted.get('2', 0):,} in an intron, which linear "
+        f"RNA does not contain once spliced (tier 2), and {counted.get('3', 0):,} on exons shared "
+        f"with linear RNA, where the linear RNA cannot be excluded (tier 3). On "
+        f"{counted.get('none', 0):,} none was seen: a site further from the junction than a "
+        "fragment's length cannot be seen there."
     )
     order = table.assign(_tier=table["tier"].fillna("none"))
     order = order.sort_values(["_tier", "padj", "circle"], kind="stable").drop(columns="_tier")

@@ -32,7 +32,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ringmark.annotation import Gene
+from ringmark.annotation import Gene, Intron
 from ringmark.bins import MAX_LENGTH
 from ringmark.intervals import IntArray
 
@@ -210,7 +210,7 @@ def make_profile(
     return Profile(ip, expected, seen, places, shape, dispersion, len(groups))
 
 
-def transcript_places(gene: Gene, step: int) -> Array:
+def transcript_places(gene: Gene | Intron, step: int) -> Array:
     """Return the place of each step of a gene in each of its transcripts.
 
     A step is where its middle lies, or one of its ends where the transcript does not hold that.
