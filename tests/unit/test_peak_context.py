@@ -32,11 +32,13 @@ def layout_of(**genes):
     return BinLayout.of(Annotation(items))
 
 
-def peaks_of(*rows):
+def peaks_of(*rows, region="3UTR"):
     """A table of peaks from gene, interval and summit; strand +."""
     table = pd.DataFrame(rows, columns=["gene_id", "start", "end", "summit"])
     sizes = (table["end"] - table["start"]).astype(str)
-    table = table.assign(chrom="chr1", strand="+", block_sizes=sizes, block_starts="0")
+    table = table.assign(
+        chrom="chr1", strand="+", block_sizes=sizes, block_starts="0", region=region
+    )
     return table.set_axis([f"P{i}" for i in range(len(table))])
 
 
@@ -109,6 +111,14 @@ def test_a_peak_that_covers_its_gene_keeps_its_own_fragments():
     levels = context_of(ONE_PEAK, own, own, ONE_GENE).input_levels()
     assert levels.rate.tolist() == levels.fragments.tolist() == own
     assert not levels.log_ratio.any()
+
+
+def test_a_peak_in_an_intron_keeps_its_own_fragments():
+    own = [[4, 5, 6, 4, 5, 6]]
+    layout = layout_of(G=blocks((0, 900), (1500, 3000)))
+    peaks = peaks_of(("G", 1000, 1150, 1070), region="intron")
+    levels = context_of(peaks, own, [[300] * 6], layout).input_levels()
+    assert levels.rate.tolist() == levels.fragments.tolist() == own
 
 
 def test_an_only_input_keeps_its_own_fragments():
@@ -274,3 +284,13 @@ def test_neighbours_are_measured_along_the_rna():
     layout = layout_of(G=blocks((0, 1100), (9000, 10000)))
     context = neighbours_of(("G", 1000, 1100, 1050), ("G", 9020, 9120, 9060), layout=layout)
     assert context.reach[0] == pytest.approx((LENGTH - 61) / LENGTH)
+
+
+def test_neighbours_in_introns_are_measured_along_the_genome():
+    layout = layout_of(G=blocks((0, 900), (1500, 3000)))
+    peaks = peaks_of(("G", 1000, 1100, 1050), ("G", 1150, 1250, 1175), region="intron")
+    context = context_of(peaks, [[50] * 6] * 2, [[5000] * 6], layout)
+    assert context.reach.tolist() == pytest.approx([74 / 150, 50 / 150])
+    # a peak in an exon is on other molecules
+    peaks.loc["P1", ["start", "end", "summit", "region"]] = [870, 900, 899, "3UTR"]
+    assert not len(context_of(peaks, [[50] * 6] * 2, [[5000] * 6], layout).reach)

@@ -22,7 +22,8 @@ gamma distribution of that mean and variance, of shape ``a = m^2 / v``, the rate
 
     (n + a) / (1 + a / m)
 
-which is as sure as ``n + a`` counted fragments are.
+which is as sure as ``n + a`` counted fragments are. A peak in an intron keeps its own: how much
+of a gene is unspliced is not known.
 
 Fragments of circles
 --------------------
@@ -110,7 +111,8 @@ class PeakContext:
     own
         Fragments of each peak, shape (peaks, inputs).
     gene, gene_variance
-        Linear fragments of each peak's gene, and the variance of that number; same shape.
+        Linear fragments of each peak's gene, 0 if the peak is in an intron, and the variance of
+        that number; same shape.
     circles
         Fragments of each circle at each peak, for every peak of shape (circles, inputs).
     circle_variance
@@ -259,6 +261,8 @@ def peak_context(
     order = {gene.gene_id: number for number, gene in enumerate(layout.genes)}
     numbers = np.array([order[name] for name in peaks["gene_id"]], dtype=np.int64)
     regions = [_region(row) for row in peaks[list(_REGION)].itertuples(index=False)]
+    own = counts.to_numpy(dtype=np.float64)
+    exonic = (peaks["region"] != "intron").to_numpy(dtype=bool)
     totals = np.column_stack([item.totals for item in inputs])[numbers].astype(np.float64)
     on_genes = {
         number: found.at(layout.genes[number].chrom, layout.genes[number].union)
@@ -267,9 +271,13 @@ def peak_context(
     on_peaks = [found.at(chrom, blocks) for chrom, blocks in regions]
     on_gene = np.array([on_genes[number][0].sum(axis=0) for number in numbers.tolist()])
     errors = np.array([on_genes[number][1] for number in numbers.tolist()])
+    molecules = [
+        _molecule(layout.genes[number].union, spliced)
+        for number, spliced in zip(numbers.tolist(), exonic.tolist(), strict=True)
+    ]
     neighbours, reach = _neighbours(
-        [layout.genes[number].union for number in numbers.tolist()],
-        numbers,
+        molecules,
+        np.where(exonic, numbers, numbers + len(layout.genes)),
         [blocks for _, blocks in regions],
         peaks["summit"].to_numpy(dtype=np.int64),
         site_shape(inputs, 1),
@@ -278,14 +286,19 @@ def peak_context(
     return PeakContext(
         peaks.index,
         tuple(counts.columns),
-        counts.to_numpy(dtype=np.float64),
-        totals - on_gene.reshape(totals.shape),
+        own,
+        np.where(exonic[:, None], totals - on_gene.reshape(totals.shape), 0.0),
         totals + errors.reshape(totals.shape),
         tuple(parts for parts, _ in on_peaks),
         np.array([variance for _, variance in on_peaks]).reshape(totals.shape),
         neighbours,
         reach,
     )
+
+
+def _molecule(exons: Blocks, spliced: bool) -> Blocks:
+    """Return the RNA that a peak in exons, or in an intron, of a gene is on."""
+    return exons if spliced else Blocks(exons.starts[:1], exons.ends[-1:], exons.strand)
 
 
 _REGION = ("chrom", "start", "strand", "block_sizes", "block_starts")
@@ -356,17 +369,20 @@ def _overlap(one: Blocks, other: Blocks) -> int:
 
 
 def _neighbours(
-    genes: Sequence[Blocks],
+    molecules: Sequence[Blocks],
     numbers: IntArray,
     regions: Sequence[Blocks],
     summits: IntArray,
     shape: Array,
     length: float,
 ) -> tuple[IntArray, Array]:
-    """Return pairs of peaks of one gene that share fragments, and how much of the excess."""
-    spans = np.array([_span(gene, blocks) for gene, blocks in zip(genes, regions, strict=True)])
+    """Return pairs of peaks of one molecule that share fragments, and how much of the excess.
+
+    Molecules are told apart by their numbers.
+    """
+    spans = np.array([_span(gene, blocks) for gene, blocks in zip(molecules, regions, strict=True)])
     places = np.array(
-        [int(gene.to_spliced(np.array([x]))[0]) for gene, x in zip(genes, summits, strict=True)]
+        [int(gene.to_spliced(np.array([x]))[0]) for gene, x in zip(molecules, summits, strict=True)]
     )
     pairs, reach = [], []
     for first, second in _pairs_within(numbers):
