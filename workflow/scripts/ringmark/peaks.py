@@ -56,7 +56,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ringmark.annotation import Gene, Transcript
 from ringmark.background import (
@@ -149,7 +149,7 @@ class BinTests:
     @cached_property
     def pvalue(self) -> Array:
         """One-sided p-value; 1 where not tested."""
-        return np.where(self.tested, norm.sf(self.statistic), 1.0)
+        return np.where(self.tested, ndtr(-self.statistic), 1.0)
 
 
 @dataclass(frozen=True)
@@ -348,7 +348,7 @@ def score_peaks(
     shared = condition.shared if pair is None else [[0]]
     ip, inputs, offset = independent(ip, inputs, offset, shared)
     root, information = signed_root(ip, ip + inputs, offset, condition.background.dispersion)
-    pvalue = norm.sf(root / np.sqrt(1 + condition.tests.spread * information))
+    pvalue = ndtr(-root / np.sqrt(1 + condition.tests.spread * information))
     return PeakTests(pvalue, enrichment)
 
 
