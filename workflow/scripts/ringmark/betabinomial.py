@@ -202,6 +202,30 @@ def fit(
     return Fit(beta, errors, log_likelihood)
 
 
+def log_likelihood_at(
+    successes: ArrayLike, totals: ArrayLike, log_odds: ArrayLike, dispersion: ArrayLike
+) -> Array:
+    """Return the log likelihood of every feature at given log odds, less what counts alone fix.
+
+    Parameters
+    ----------
+    successes, totals
+        As for `fit`.
+    log_odds
+        Natural, broadcastable to (features, observations).
+    dispersion
+        Intra-class correlation in [0, 1), scalar or of shape (features,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (features,), without the binomial coefficients.
+    """
+    counts = np.asarray(totals)
+    data = _checked(successes, counts, np.empty((counts.shape[1], 0)), log_odds)
+    return _maximise(data, data.design, _checked_dispersion(dispersion, len(counts)))[2]
+
+
 def estimate_prior(
     successes: ArrayLike,
     totals: ArrayLike,
@@ -603,7 +627,10 @@ def _gamma_family(x: Array) -> tuple[Array, Array, Array]:
     All three by recurrence to where the asymptotic series hold, and these from there: several
     times faster than three special functions, which are the cost of a fit.
     """
-    y, product, first, second = x, 1.0, 0.0, 0.0
+    y = x
+    product: Array | float = 1.0
+    first: Array | float = 0.0
+    second: Array | float = 0.0
     while y.min(initial=_SERIES_FROM) < _SERIES_FROM:
         inverse = 1 / y
         product, first, second = product * y, first + inverse, second + inverse * inverse
@@ -620,7 +647,8 @@ def _gamma_family(x: Array) -> tuple[Array, Array, Array]:
 
 def _log_gamma(x: Array) -> Array:
     """Log gamma alone, as in `_gamma_family`."""
-    y, product = x, 1.0
+    y = x
+    product: Array | float = 1.0
     while y.min(initial=_SERIES_FROM) < _SERIES_FROM:
         y, product = y + 1, product * y
     inverse = 1 / y

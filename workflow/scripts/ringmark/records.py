@@ -128,7 +128,7 @@ def read_records(
         while True:
             more = file.read(CHUNK)
             data = rest + more
-            places = np.fromiter(_places(data), dtype=np.int64)
+            places = np.array(_places(data))
             found = _records(data, places[:-1], unused, min_mapping_quality)
             if len(found):
                 yield found
@@ -155,15 +155,16 @@ def _skip_header(file: pysam.BGZFile) -> None:
         file.read(integer() + _SIZE.size)
 
 
-def _places(data: bytes) -> Iterator[int]:
-    """Yield where the whole records of unpacked bytes begin, and then where the last one ends."""
-    place, last = 0, len(data) - _SIZE.size
-    unpack = _SIZE.unpack_from
+def _places(data: bytes) -> list[int]:
+    """Return where the whole records of unpacked bytes begin, and then where the last one ends."""
+    places: list[int] = []
+    place, size = 0, _SIZE.size
+    last = len(data) - size
+    unpack, add = _SIZE.unpack_from, places.append
     while place <= last:
-        yield place
-        place += _SIZE.size + unpack(data, place)[0]
-    if place <= len(data):
-        yield place
+        add(place)
+        place += size + unpack(data, place)[0]
+    return places if place > len(data) else [*places, place]
 
 
 def _taken(data: bytes, places: IntArray, kind: npt.DTypeLike) -> npt.NDArray:
@@ -180,7 +181,8 @@ def _records(data: bytes, places: IntArray, unused: int, min_mapping_quality: in
     """Take the records that are used out of unpacked bytes."""
     heads = _taken(data, places, _HEAD)
     used = ((heads["flag"] & unused) == 0) & (heads["quality"] >= min_mapping_quality)
-    heads, places = heads[used], places[used]
+    places = places[used]
+    heads = _taken(data, places, _HEAD)
     names = places + _HEAD.itemsize
     name_sizes, sizes = heads["name_size"].astype(np.int64), heads["operations"].astype(np.int64)
     first = np.repeat(names + name_sizes - 4 * (np.cumsum(sizes) - sizes), sizes)
@@ -195,7 +197,7 @@ def _records(data: bytes, places: IntArray, unused: int, min_mapping_quality: in
 def _checksums(data: bytes, names: IntArray, sizes: IntArray) -> _Hashes:
     """Return a checksum of each name, a sum of its words times fixed random numbers."""
     found = np.zeros(len(names), dtype=np.uint64)
-    for size in np.unique(sizes).tolist():
+    for size in np.flatnonzero(np.bincount(sizes)).tolist():
         own = np.flatnonzero(sizes == size)
         words = -(-size // 8)
         letters = _taken(data, names[own], f"V{size}").astype(f"V{8 * words}")

@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -133,8 +134,9 @@ class Profile:
     shape: Array
     dispersion: float = 0.0
     inputs: int = 1
+    _known_shares: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
 
-    @property
+    @cached_property
     def excess(self) -> Array:
         """IP over what background leads to expect."""
         return self.ip - self.expected
@@ -151,6 +153,11 @@ class Profile:
 
     def share(self, summit: int) -> Array:
         """Return what share of the fragments over a summit also cover each step, (steps,)."""
+        if summit not in self._known_shares:
+            self._known_shares[summit] = self._share(summit)
+        return self._known_shares[summit]
+
+    def _share(self, summit: int) -> Array:
         holding = self.places[self.places[:, summit] >= 0]
         distance = np.abs(holding - holding[:, [summit]])
         distance[holding < 0] = len(self.shape)
@@ -212,13 +219,12 @@ def transcript_places(gene: Gene, step: int) -> Array:
         Shape (transcripts, steps), in steps from the transcript's 5' end; -1 outside its exons.
     """
     length = gene.union.length
-    starts = np.arange(0, length, step)
-    places = np.full((len(gene.transcripts), len(starts)), -1.0)
-    for shift in (0, step - 1, step // 2):
-        genomic = gene.union.to_genome(np.minimum(starts + shift, length - 1))
-        rows = np.array([transcript.exons.to_spliced(genomic) for transcript in gene.transcripts])
-        places = np.where(rows >= 0, rows / step, places)
-    return places
+    shifts = np.array([[step // 2], [step - 1], [0]])
+    genomic = gene.union.to_genome(np.minimum(np.arange(0, length, step) + shifts, length - 1))
+    spliced = np.array([transcript.exons.to_spliced(genomic) for transcript in gene.transcripts])
+    middles, ends, starts = spliced.swapaxes(0, 1)
+    found = np.where(middles >= 0, middles, np.where(ends >= 0, ends, starts))
+    return np.where(found >= 0, found / step, -1.0)
 
 
 def _likelihood_root(observed: Array, expected: Array) -> Array:
@@ -231,10 +237,9 @@ def _likelihood_root(observed: Array, expected: Array) -> Array:
 def _highest(statistic: Array, low: int, high: int) -> int:
     """Return the middle of the highest plateau of a statistic within ``[low, high)``."""
     best = low + int(np.argmax(statistic[low:high]))
-    end = best
-    while end + 1 < high and statistic[end + 1] >= statistic[best] - 1e-9:
-        end += 1
-    return (best + end) // 2
+    falls = statistic[best:high] < statistic[best] - 1e-9
+    width = int(np.argmax(falls)) or len(falls)
+    return best + (width - 1) // 2
 
 
 def _heights(profile: Profile, summits: Sequence[int], shares: Array) -> Array:
@@ -242,8 +247,9 @@ def _heights(profile: Profile, summits: Sequence[int], shares: Array) -> Array:
     places = list(summits)
     excess = profile.excess[places]
     mixing = shares[:, places].T + 1e-6 * np.eye(len(places))
-    solution = np.linalg.lstsq(mixing, excess, rcond=None)[0]
-    return np.clip(solution, 0.0, np.maximum(excess, 0.0))
+    alone = len(places) == 1
+    solution = excess / mixing[0] if alone else np.linalg.lstsq(mixing, excess, rcond=None)[0]
+    return np.minimum(np.maximum(solution, 0.0), np.maximum(excess, 0.0))
 
 
 def _shares(profile: Profile, summits: Sequence[int]) -> Array:
@@ -256,8 +262,10 @@ def _find_summits(profile: Profile, searched: Mask) -> list[int]:
     """Return the summits of one gene, strongest first; only ``searched`` steps can be one."""
     summits: list[int] = []
     while len(summits) < _MAX_SUMMITS:
-        shares = _shares(profile, summits)
-        explained = profile.expected + _heights(profile, summits, shares) @ shares
+        explained = profile.expected
+        if summits:
+            shares = _shares(profile, summits)
+            explained = explained + _heights(profile, summits, shares) @ shares
         scale = np.sqrt(explained / profile.noise(explained))
         statistic = np.where(searched, _likelihood_root(profile.ip, explained) * scale, -np.inf)
         if summits:
