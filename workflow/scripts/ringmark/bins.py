@@ -102,7 +102,7 @@ class BinLayout:
 
     @cached_property
     def forward(self) -> npt.NDArray[np.bool_]:
-        """Whether each gene lies on the forward strand, shape (genes,)."""
+        """Whether a gene is on the strand ``+``, shape (genes,)."""
         return np.array([gene.strand == "+" for gene in self.genes], dtype=bool)
 
     @cached_property

@@ -614,6 +614,22 @@ def region_of(gene: Gene, position: int) -> str:
     return "CDS" if found.place < found.end else "3UTR"
 
 
+def near_stop_codon(gene: Gene, positions: IntArray) -> Mask:
+    """Return which genomic positions `region_of` puts in the region of the stop codon."""
+    coding = [(_coding_bounds(item), item.exons) for item in gene.transcripts]
+    longest_first = sorted(
+        ((bounds, exons) for bounds, exons in coding if bounds is not None),
+        key=lambda item: item[0][0] - item[0][1],
+    )
+    near, known = np.zeros(len(positions), dtype=bool), np.zeros(len(positions), dtype=bool)
+    for (_, end), exons in longest_first:
+        places = exons.to_spliced(positions)
+        own = ~known & (places >= 0)
+        near |= own & (np.abs(places - (end - 1)) <= STOP_CODON_DISTANCE)
+        known |= own
+    return near
+
+
 def _coding_bounds(transcript: Transcript) -> tuple[int, int] | None:
     """Return the spliced interval of a transcript's coding sequence."""
     if transcript.cds_start is None or transcript.cds_end is None:

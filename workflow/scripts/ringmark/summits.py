@@ -51,6 +51,8 @@ _SUMMIT_STATISTIC = 3.0
 #: ... and is this many times as high.
 _SUMMIT_RATIO = 1.4
 _MAX_SUMMITS = 40
+#: Added to the share of each summit at itself, so that the heights of close ones can be told.
+_RIDGE = 1e-6
 #: Between two summits the excess falls by this share of the lower one ...
 _VALLEY = 0.2
 #: ... and the coverage by this many standard deviations.
@@ -162,18 +164,20 @@ class Profile:
         distance = np.abs(holding - holding[:, [summit]])
         distance[holding < 0] = len(self.shape)
         nearest = np.minimum(distance.min(axis=0, initial=len(self.shape)), len(self.shape) - 1)
-        lower = np.floor(nearest).astype(np.int64)
+        lower = nearest.astype(np.int64)
         upper = np.minimum(lower + 1, len(self.shape) - 1)
         share = self.shape[lower] + (nearest - lower) * (self.shape[upper] - self.shape[lower])
         return share * np.minimum(1.0, self.expected / self.expected[summit])
 
 
 def _smooth(values: IntArray, reach: int) -> Array:
-    """Return the mean over ``reach`` steps on both sides, fewer at the ends."""
-    sums = np.concatenate([[0], np.cumsum(values)])
-    place = np.arange(len(values))
-    low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
+    """Return the mean over ``reach`` steps on both sides, fewer at the ends, of each row."""
+    rows, steps = values.shape
+    sums = np.zeros((rows, steps + 1), np.int64)
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    place = np.arange(steps)
+    low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, steps)
+    return (sums[:, high] - sums[:, low]) / (high - low)
 
 
 def make_profile(
@@ -199,7 +203,7 @@ def make_profile(
     """
     groups = [[pair] for pair in range(len(depths))] if shared is None else shared
     ip = np.sum([pair[0] for pair in depths], axis=0).astype(float)
-    inputs = [_smooth(pair[1], _SMOOTHING) for pair in depths]
+    inputs = _smooth(np.array([pair[1] for pair in depths]), _SMOOTHING)
     expected = np.sum(
         [(depth + 0.5) * np.exp(ratio) for depth, ratio in zip(inputs, log_ratio, strict=True)],
         axis=0,
@@ -234,21 +238,23 @@ def _likelihood_root(observed: Array, expected: Array) -> Array:
     return root * np.sign(observed - expected)
 
 
-def _highest(statistic: Array, low: int, high: int) -> int:
-    """Return the middle of the highest plateau of a statistic within ``[low, high)``."""
-    best = low + int(np.argmax(statistic[low:high]))
-    falls = statistic[best:high] < statistic[best] - 1e-9
+def _highest(statistic: Array) -> int:
+    """Return the middle of the highest plateau of a statistic."""
+    best = int(np.argmax(statistic))
+    falls = statistic[best:] < statistic[best] - 1e-9
     width = int(np.argmax(falls)) or len(falls)
     return best + (width - 1) // 2
 
 
 def _heights(profile: Profile, summits: Sequence[int], shares: Array) -> Array:
     """Return the excess of IP due to each site, such that together they give the observed one."""
-    places = list(summits)
-    excess = profile.excess[places]
-    mixing = shares[:, places].T + 1e-6 * np.eye(len(places))
-    alone = len(places) == 1
-    solution = excess / mixing[0] if alone else np.linalg.lstsq(mixing, excess, rcond=None)[0]
+    excess = profile.excess[summits]
+    solution: npt.NDArray[np.floating]
+    if len(summits) == 1:
+        solution = excess / (shares[0, summits] + _RIDGE)
+    else:
+        mixing = shares[:, summits].T + _RIDGE * np.eye(len(summits))
+        solution = np.linalg.lstsq(mixing, excess, rcond=None)[0]
     return np.minimum(np.maximum(solution, 0.0), np.maximum(excess, 0.0))
 
 
@@ -271,7 +277,7 @@ def _find_summits(profile: Profile, searched: Mask) -> list[int]:
         if summits:
             statistic[profile.ip < _SUMMIT_RATIO * explained] = -np.inf
             statistic[statistic < _SUMMIT_STATISTIC] = -np.inf
-        summit = _highest(statistic, 0, len(statistic))
+        summit = _highest(statistic)
         if not np.isfinite(statistic[summit]) or statistic[summit] <= 0 or summit in summits:
             break
         summits.append(summit)
@@ -306,15 +312,17 @@ def _with_valleys(profile: Profile, summits: list[int]) -> list[int]:
 
 def _place_again(profile: Profile, summits: list[int]) -> list[int]:
     """Move each summit to where it is highest given the others, by a quarter of a fragment."""
+    if len(summits) < 2:
+        return summits
     reach = max(1, len(profile.shape) // 4)
-    for index in range(len(summits)) if len(summits) > 1 else ():
-        explained = _explained_by_others(profile, summits)[index]
-        statistic = _likelihood_root(profile.ip, explained)
-        low = max(0, summits[index] - reach)
-        high = min(len(statistic), summits[index] + reach + 1)
-        moved = _highest(statistic, low, high)
+    explained = _explained_by_others(profile, summits)
+    for index, summit in enumerate(summits):
+        low = max(0, summit - reach)
+        own = slice(low, summit + reach + 1)
+        moved = low + _highest(_likelihood_root(profile.ip[own], explained[index, own]))
         if moved not in summits:
             summits[index] = moved
+            explained = _explained_by_others(profile, summits)
     return summits
 
 
