@@ -631,7 +631,7 @@ def _gamma_family(x: Array) -> tuple[Array, Array, Array]:
     product: Array | float = 1.0
     first: Array | float = 0.0
     second: Array | float = 0.0
-    while y.min(initial=_SERIES_FROM) < _SERIES_FROM:
+    while (y < _SERIES_FROM).any():
         inverse = 1 / y
         product, first, second = product * y, first + inverse, second + inverse * inverse
         y = y + 1
@@ -649,7 +649,7 @@ def _log_gamma(x: Array) -> Array:
     """Log gamma alone, as in `_gamma_family`."""
     y = x
     product: Array | float = 1.0
-    while y.min(initial=_SERIES_FROM) < _SERIES_FROM:
+    while (y < _SERIES_FROM).any():
         y, product = y + 1, product * y
     inverse = 1 / y
     log_gamma = (y - 0.5) * np.log(y) - y + _HALF_LOG_TWO_PI - np.log(product)

@@ -248,12 +248,13 @@ def _highest(statistic: Array) -> int:
 
 def _heights(profile: Profile, summits: Sequence[int], shares: Array) -> Array:
     """Return the excess of IP due to each site, such that together they give the observed one."""
-    excess = profile.excess[summits]
+    places = list(summits)
+    excess = profile.excess[places]
     solution: npt.NDArray[np.floating]
-    if len(summits) == 1:
-        solution = excess / (shares[0, summits] + _RIDGE)
+    if len(places) == 1:
+        solution = excess / (shares[0, places] + _RIDGE)
     else:
-        mixing = shares[:, summits].T + _RIDGE * np.eye(len(summits))
+        mixing = shares[:, places].T + _RIDGE * np.eye(len(places))
         solution = np.linalg.lstsq(mixing, excess, rcond=None)[0]
     return np.minimum(np.maximum(solution, 0.0), np.maximum(excess, 0.0))
 
