@@ -23,7 +23,7 @@ import pysam
 from ringmark.intervals import IntArray
 
 #: Unpacked bytes after which records are handed on: what a processor holds in its cache.
-CHUNK = 1 << 20
+CHUNK = 1 << 22
 
 _Hashes = npt.NDArray[np.uint64]
 
