@@ -123,6 +123,24 @@ def test_without_a_genome_all_but_the_motifs_is_told(study, tmp_path):
     pd.testing.assert_frame_equal(tables[0][same], tables[1][same])
 
 
+def test_own_peaks_and_saturation_keep_to_the_thresholds(study, tmp_path):
+    found = {}
+    for enrichment in ("1", "9"):
+        output = tmp_path / enrichment
+        output.mkdir()
+        more = ("--min-log2-enrichment", enrichment, "--saturation", output / "saturation.tsv")
+        assert run(study, output, GOOD, *more) == 0
+        found[enrichment] = read(output), SATURATION.read(output / "saturation.tsv")
+    assert (found["1"][1]["peaks"] > 0).all()
+    assert (found["9"][1]["peaks"] == 0).all()
+    assert found["9"][0]["reason"].str.contains("no peaks in this pair alone").all()
+
+
+def test_a_threshold_that_means_nothing_is_told(study, tmp_path, capsys):
+    assert run(study, tmp_path, GOOD, "--fdr", "0") == 1
+    assert "--fdr 0" in capsys.readouterr().err
+
+
 def test_pair_without_replicate(study, tmp_path):
     assert run(study, tmp_path, GOOD[:1]) == 0
     table = read(tmp_path)

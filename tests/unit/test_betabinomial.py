@@ -14,6 +14,7 @@ from ringmark.betabinomial import (
     estimate_prior,
     fit,
     likelihood_ratio_test,
+    log_likelihood_at,
     residual_degrees,
 )
 
@@ -85,6 +86,17 @@ def test_log_likelihood_is_that_of_the_distribution():
     assert fit(k, n, np.empty((2, 0)), offset, rho).log_likelihood[0] == pytest.approx(expected)
     expected = binom.logpmf(k, n, p).sum()
     assert fit(k, n, np.empty((2, 0)), offset).log_likelihood[0] == pytest.approx(expected)
+
+
+def test_log_likelihood_at_given_log_odds_lacks_what_counts_fix():
+    k, n = np.array([[3, 9], [0, 40], [5, 5]]), np.array([[10, 40], [7, 41], [5, 5]])
+    log_odds, dispersion = np.array([[-0.4, 0.3]]), np.array([0.0, 0.1, 0.4])
+    differences = [
+        fit(k, n, np.empty((2, 0)), log_odds + move, dispersion).log_likelihood
+        - log_likelihood_at(k, n, log_odds + move, dispersion)
+        for move in (0, 1)
+    ]
+    np.testing.assert_allclose(*differences, atol=1e-9)
 
 
 def test_standard_error_of_a_binomial_log_odds_ratio():
@@ -265,8 +277,9 @@ def test_unknown_alternative():
         likelihood_ratio_test([[1]], [[4]], [[1.0]], 0, alternative="less")
 
 
-def test_gamma_functions():
-    x = np.geomspace(1e-7, 1e7, 4001)
+@pytest.mark.parametrize("lowest", [1e-7, 2.5, 7, 40])
+def test_gamma_functions(lowest):
+    x = np.geomspace(lowest, 1e7, 4001)
     log_gamma, first, second = betabinomial._gamma_family(x)
     np.testing.assert_allclose(log_gamma, gammaln(x), rtol=1e-12, atol=2e-12)
     np.testing.assert_allclose(first, digamma(x), rtol=1e-9, atol=1e-12)

@@ -16,6 +16,7 @@ from ringmark.peaks import (
     describe_peaks,
     gene_sequence,
     merge_conditions,
+    near_stop_codon,
     peak_counts,
     prepare_condition,
     region_of,
@@ -305,6 +306,25 @@ def test_region_of_noncoding_gene_and_of_the_longest_coding_transcript():
     elsewhere = Transcript("b", Blocks(np.array([5000]), np.array([9000]), "+"), 5100, 8000)
     record = Gene("G", "G", "x", "c", "+", (short, elsewhere))
     assert region_of(record, 290) == "stop_codon"
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_near_stop_codon_is_the_region_of_many_places(strand):
+    first = Blocks(np.array([0, 500]), np.array([300, 900]), strand)
+    second = Blocks(np.array([100, 700]), np.array([400, 1200]), strand)
+    transcripts = (
+        Transcript("a", first, 50, 600),
+        Transcript("b", second, 150, 1000),
+        Transcript("c", first),
+    )
+    record = Gene("G", "G", "x", "c", strand, transcripts)
+    places = np.arange(1200)
+    regions = [region_of(record, place) == "stop_codon" for place in places.tolist()]
+    near = near_stop_codon(record, places)
+    assert near.tolist() == regions
+    assert 0 < near.sum() < len(near)
+    assert not near_stop_codon(gene("G", 0), places).any()
+    assert near_stop_codon(record, places[:0]).shape == (0,)
 
 
 class Sequences:

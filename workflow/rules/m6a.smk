@@ -174,6 +174,8 @@ rule assess_ip:
         digest=digest_of(f"{SCRIPTS}/assess_ip.py"),
         pairs=PAIR_OPTIONS,
         genome=lambda wildcards, input: ["--genome", input.genome] if GENOME else [],
+        fdr=config["m6a"]["fdr"],
+        min_log2_enrichment=config["m6a"]["min_log2_enrichment"],
     shell:
         r"""
         python {input.script:q} \
@@ -183,6 +185,8 @@ rule assess_ip:
             --background {input.background:q} \
             --annotation {input.annotation:q} \
             {params.genome:q} \
+            --fdr {params.fdr} \
+            --min-log2-enrichment {params.min_log2_enrichment} \
             --output {output.quality:q} \
             --saturation {output.saturation:q} \
             2>{log:q}

@@ -40,8 +40,8 @@ cannot be told whose input it is.
 
 Saturation
 ----------
-The peaks of each condition at parts of its fragments (``ringmark.saturation``), with the default
-thresholds, which own peaks are called with too.
+The peaks of each condition at parts of its fragments (``ringmark.saturation``). These and own peaks
+have to pass the thresholds given, which should be those that the peaks of the study passed.
 
 All that is random is drawn from fixed seeds.
 
@@ -67,8 +67,10 @@ from scipy.stats import fisher_exact
 
 from call_peaks import (
     add_study_options,
+    add_threshold_options,
     bin_paths,
     check_contigs,
+    check_thresholds,
     conditions_of,
     in_exons,
     read_pairs,
@@ -77,7 +79,6 @@ from call_peaks import (
 from count_bins import layout_of
 from ringmark.bins import BinLayout
 from ringmark.errors import InputError, program
-from ringmark.intervals import IntArray
 from ringmark.pairing import InputMatch, match_inputs
 from ringmark.peaks import (
     Condition,
@@ -87,9 +88,9 @@ from ringmark.peaks import (
     Thresholds,
     call_peaks,
     gene_sequence,
+    near_stop_codon,
     peak_counts,
     prepare_condition,
-    region_of,
     single_pair,
 )
 from ringmark.saturation import saturation
@@ -166,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(description="Assess how well each IP worked.")
     add_study_options(command)
     command.add_argument("--genome", type=Path, help="FASTA, for DRACH motifs; NA without it")
+    add_threshold_options(command)
     command.add_argument("--peaks", type=Path, required=True, help="peaks of the study")
     command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
     command.add_argument("--output", type=Path, required=True, help="table of quality")
@@ -252,26 +254,25 @@ def count_motifs(
     genome: Genome | None,
 ) -> Motifs:
     """Count motifs and stop codons at summits and at background places."""
-    motifs: dict[int, IntArray] = {}
-
-    def look(gene: int, place: int) -> tuple[bool, bool]:
-        record = layout.genes[gene]
-        if genome is not None and gene not in motifs:
-            motifs[gene] = drach_positions(gene_sequence(record, genome))
-        found = motifs.get(gene, np.array([], dtype=np.int64))
-        near = len(found) > 0 and np.abs(found - place).min() <= DRACH_WINDOW
-        genomic = int(record.union.to_genome(np.array([place]))[0])
-        return bool(near), region_of(record, genomic) == "stop_codon"
-
-    at_summits = [look(peak.gene, peak.summit) for peak in peaks]
-    at_places = [look(gene, place) for gene, place in places]
+    looked_at = [*((peak.gene, peak.summit) for peak in peaks), *places]
+    genes, where = np.array(looked_at, dtype=np.int64).reshape(-1, 2).T
+    with_motif, at_stop = np.zeros((2, len(genes)), dtype=bool)
+    for gene in np.unique(genes).tolist():
+        record, own = layout.genes[gene], np.flatnonzero(genes == gene)
+        at_stop[own] = near_stop_codon(record, record.union.to_genome(where[own]))
+        if genome is not None:
+            motifs = drach_positions(gene_sequence(record, genome))
+            first = np.searchsorted(motifs, where[own] - DRACH_WINDOW)
+            last = np.searchsorted(motifs, where[own] + DRACH_WINDOW, side="right")
+            with_motif[own] = last > first
+    summits = len(peaks)
     return Motifs(
-        len(at_summits),
-        len(at_places),
-        sum(near for near, _ in at_summits),
-        sum(near for near, _ in at_places),
-        sum(stop for _, stop in at_summits),
-        sum(stop for _, stop in at_places),
+        summits,
+        len(places),
+        int(with_motif[:summits].sum()),
+        int(with_motif[summits:].sum()),
+        int(at_stop[:summits].sum()),
+        int(at_stop[summits:].sum()),
         known=genome is not None,
     )
 
@@ -287,12 +288,14 @@ def standing_out(alone: Condition) -> float:
     return float((ip - expected)[high].clip(0).sum() / max(ip.sum(), 1))
 
 
-def swapped(pair: PairCoverage, alone: Condition, layout: BinLayout) -> bool:
+def swapped(
+    pair: PairCoverage, alone: Condition, layout: BinLayout, thresholds: Thresholds
+) -> bool:
     """Return whether more of the input stands out of the IP than of the IP out of the input."""
     if min(pair.ip.counted, pair.input.counted) < JUDGED_FRAGMENTS:
         return False
     turned = replace(pair, ip=pair.input, input=pair.ip)
-    other = prepare_condition(alone.name, [turned], layout, Thresholds())
+    other = prepare_condition(alone.name, [turned], layout, thresholds)
     return standing_out(other) > max(standing_out(alone), _LITTLE)
 
 
@@ -385,6 +388,7 @@ def judge_pairs(
     peaks: Sequence[Peak],
     ratios: Mapping[str, float],
     layout: BinLayout,
+    thresholds: Thresholds,
 ) -> dict[str, Judged]:
     """Hold each pair against the peaks and the other pairs of the study; by IP library."""
     pairs = [pair for condition in conditions for pair in condition.pairs]
@@ -392,7 +396,10 @@ def judge_pairs(
     for pair in pairs:
         name = pair.ip_library
         enrichment, fraction = enrichment_in(peaks, pair, ratios[name], layout)
-        turned = enrichment < 1 if len(pairs) > 1 else swapped(pair, alone[name], layout)
+        if len(pairs) > 1:
+            turned = enrichment < 1
+        else:
+            turned = swapped(pair, alone[name], layout, thresholds)
         found[name] = (enrichment, fraction, bool(turned))
     swaps = [name for name, (_, _, turned) in found.items() if turned]
     matches = match_inputs(conditions, layout, swaps)
@@ -472,6 +479,7 @@ def assess(
     peaks: Sequence[Peak],
     ratios: Mapping[str, float],
     layout: BinLayout,
+    thresholds: Thresholds,
     genome: Genome | None,
 ) -> pd.DataFrame:
     """Return the table of quality, one row a pair, in the order of the pairs.
@@ -484,15 +492,16 @@ def assess(
         Of the study.
     ratios
         Log ratio of each pair on background, by IP library.
+    thresholds
+        That own peaks have to pass.
     """
-    thresholds = Thresholds()
     alone = {
         pair.ip_library: single_pair(condition, index, layout, thresholds)
         for condition in conditions
         for index, pair in enumerate(condition.pairs)
     }
     own = {name: call_peaks([single], layout, thresholds) for name, single in alone.items()}
-    judged = judge_pairs(conditions, alone, peaks, ratios, layout)
+    judged = judge_pairs(conditions, alone, peaks, ratios, layout, thresholds)
     rows = []
     for pair in pairs:
         name = pair.ip_library
@@ -505,17 +514,18 @@ def assess(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the program."""
     options = parser().parse_args(argv)
+    thresholds = check_thresholds(options)
     layout = layout_of(options.annotation, options.bin_width)
     pairs = read_pairs(options.pair, bin_paths(options.bins), layout)
     ratios = read_background(options.background, [pair.ip_library for pair in pairs])
     peaks = study_peaks(in_exons(PEAKS.read(options.peaks)), layout)
     with sequence_reader(options.genome) as genome:
         check_contigs({gene.chrom for gene in layout.genes}, genome)
-        conditions = conditions_of(pairs, layout, Thresholds())
-        table = assess(pairs, conditions, peaks, ratios, layout, genome)
+        conditions = conditions_of(pairs, layout, thresholds)
+        table = assess(pairs, conditions, peaks, ratios, layout, thresholds, genome)
     QUALITY.write(table, options.output)
     if options.saturation:
-        rows = [row for item in conditions for row in saturation(item, layout, Thresholds())]
+        rows = [row for item in conditions for row in saturation(item, layout, thresholds)]
         SATURATION.write(rows, options.saturation)
 
 

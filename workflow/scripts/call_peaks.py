@@ -60,6 +60,17 @@ def parser() -> argparse.ArgumentParser:
         help="counts on introns by count_bins.py; without the option there are no peaks in introns",
     )
     command.add_argument("--genome", type=Path, help="FASTA, for DRACH motifs; NA without it")
+    add_threshold_options(command)
+    command.add_argument("--peaks", type=Path, required=True, help="table of peaks")
+    command.add_argument("--bed", type=Path, required=True, help="BED12 of the peaks")
+    command.add_argument("--ip-counts", type=Path, required=True, help="peak by IP library")
+    command.add_argument("--input-counts", type=Path, required=True, help="peak by input library")
+    command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
+    return command
+
+
+def add_threshold_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what a peak has to pass."""
     command.add_argument("--fdr", type=float, default=Thresholds.fdr, help="default %(default)s")
     command.add_argument(
         "--min-log2-enrichment",
@@ -73,12 +84,6 @@ def parser() -> argparse.ArgumentParser:
         default=Thresholds.min_fragments,
         help="a bin with fewer, IP and input together, is not tested (default %(default)s)",
     )
-    command.add_argument("--peaks", type=Path, required=True, help="table of peaks")
-    command.add_argument("--bed", type=Path, required=True, help="BED12 of the peaks")
-    command.add_argument("--ip-counts", type=Path, required=True, help="peak by IP library")
-    command.add_argument("--input-counts", type=Path, required=True, help="peak by input library")
-    command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
-    return command
 
 
 def add_study_options(command: argparse.ArgumentParser) -> None:

@@ -36,7 +36,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from ringmark.betabinomial import likelihood_ratio_test
+from ringmark.betabinomial import likelihood_ratio_test, log_likelihood_at
 from ringmark.bins import BinLayout
 from ringmark.intervals import IntArray
 
@@ -155,14 +155,24 @@ def estimate_background(
 def _looks_enriched(ip: IntArray, inputs: IntArray, offset: Array) -> Mask:
     """Return which bins are `_ENRICHED` standard deviations up, shape (bins,).
 
-    The score, which costs little, tells the many that are not by far.
+    The score, which costs little, tells the many that are not by far. Of the others, those that the
+    likelihood at a rough enrichment tells already need no better one.
     """
     totals, mean = ip + inputs, expit(offset)
     factor = 1 + (totals - 1).clip(0) * FALLBACK_DISPERSION
     score = ((ip - totals * mean) / factor).sum(axis=1)
     information = (totals * mean * (1 - mean) / factor).sum(axis=1)
     rows = np.flatnonzero(score > _ENRICHED / 2 * np.sqrt(information))
+    expected = (totals * mean)[rows].sum(axis=1)
+    seen, most = ip[rows].sum(axis=1), totals[rows].sum(axis=1)
+    shift = np.log((seen + 0.5) / (most - seen + 0.5)) - np.log(expected / (most - expected))
+    null, rough = (
+        log_likelihood_at(ip[rows], totals[rows], log_odds, FALLBACK_DISPERSION)
+        for log_odds in (offset[rows], offset[rows] + shift[:, None])
+    )
     enriched = np.zeros(len(ip), dtype=bool)
+    enriched[rows] = (shift > 0) & (2 * (rough - null) > _ENRICHED**2)
+    rows = rows[~enriched[rows]]
     root, _ = signed_root(ip[rows], totals[rows], offset[rows], FALLBACK_DISPERSION)
     enriched[rows] = root > _ENRICHED
     return enriched

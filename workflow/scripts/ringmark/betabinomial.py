@@ -41,10 +41,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
-from scipy.special import gammaln, polygamma
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import gammaln, ndtr, polygamma, stdtr
 
 Array = NDArray[np.float64]
 
@@ -76,6 +73,8 @@ _LOG_GAMMA_SERIES = tuple(
 )
 _DIGAMMA_SERIES = tuple(number / (2 * i) for i, number in enumerate(_BERNOULLI, start=1))
 _TRIGAMMA_SERIES = _BERNOULLI
+# From here on they are right to 11 digits.
+_SERIES_FROM = 7.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +200,30 @@ def fit(
         k, n, _ = data.part(rows)
         log_likelihood[rows] += _log_choose(k, n)
     return Fit(beta, errors, log_likelihood)
+
+
+def log_likelihood_at(
+    successes: ArrayLike, totals: ArrayLike, log_odds: ArrayLike, dispersion: ArrayLike
+) -> Array:
+    """Return the log likelihood of every feature at given log odds, less what counts alone fix.
+
+    Parameters
+    ----------
+    successes, totals
+        As for `fit`.
+    log_odds
+        Natural, broadcastable to (features, observations).
+    dispersion
+        Intra-class correlation in [0, 1), scalar or of shape (features,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (features,), without the binomial coefficients.
+    """
+    counts = np.asarray(totals)
+    data = _checked(successes, counts, np.empty((counts.shape[1], 0)), log_odds)
+    return _maximise(data, data.design, _checked_dispersion(dispersion, len(counts)))[2]
 
 
 def estimate_prior(
@@ -408,8 +431,8 @@ def _tail(root: Array, degrees: ArrayLike, alternative: str) -> Array:
     value = root if alternative == "greater" else np.abs(root)
     sides = 1 if alternative == "greater" else 2
     if np.all(np.isinf(degrees)):
-        return sides * norm.sf(value)
-    return sides * student_t.sf(value, degrees)
+        return sides * ndtr(-value)
+    return sides * stdtr(degrees, -value)
 
 
 def _checked(
@@ -443,6 +466,9 @@ def _maximise(data: _Data, design: Array, rho: Array) -> tuple[Array, Array, Arr
     log_likelihood = np.empty(features)
     for rows in data.chunks():
         k, n, o = data.part(rows)
+        if not columns:
+            log_likelihood[rows] = _log_likelihood(k, n, o, rho[rows])
+            continue
         beta, log_likelihood[rows], information = _fit_chunk(k, n, o, design, rho[rows], None)
         seen = _identifiable(n, design)
         coefficients[rows] = np.where(seen, beta, np.nan)
@@ -564,6 +590,23 @@ def _pieces(k: Array, n: Array, eta: Array, rho: Array) -> tuple[Array, Array, A
     return log_likelihood, gradient, weight
 
 
+def _log_likelihood(k: Array, n: Array, eta: Array, rho: Array) -> Array:
+    """Log likelihood alone, as in `_pieces`, shape (features,)."""
+    result = np.empty(len(k))
+    binomial = rho < BINOMIAL_BELOW
+    result[binomial] = _binomial_pieces(k[binomial], n[binomial], eta[binomial])[0]
+    k, n, eta = k[~binomial], n[~binomial], eta[~binomial]
+    s = ((1 - rho[~binomial]) / rho[~binomial])[:, None]
+    a, b = s * _logistic(eta), s * _logistic(-eta)
+    terms = _log_gamma(k + a) - _log_gamma(a) + _log_gamma(n - k + b) - _log_gamma(b)
+    result[~binomial] = terms.sum(axis=1) + _log_normaliser(n, s)
+    return result
+
+
+def _log_normaliser(n: Array, s: Array) -> Array:
+    return gammaln(s[:, 0]) * n.shape[1] - _log_gamma(n + s).sum(axis=1)
+
+
 def _binomial_pieces(k: Array, n: Array, eta: Array) -> tuple[Array, Array, Array]:
     p = _logistic(eta)
     log_likelihood = (k * eta - n * np.logaddexp(0.0, eta)).sum(axis=1)
@@ -576,9 +619,8 @@ def _beta_binomial_pieces(k: Array, n: Array, eta: Array, rho: Array) -> tuple[A
     a, b = s * p, s * q
     upper, lower = _gamma_family(k + a), _gamma_family(a)
     other_upper, other_lower = _gamma_family(n - k + b), _gamma_family(b)
-    constant = gammaln(s[:, 0]) * n.shape[1] - _log_gamma(n + s).sum(axis=1)
     terms = upper[0] - lower[0] + other_upper[0] - other_lower[0]
-    log_likelihood = terms.sum(axis=1) + constant
+    log_likelihood = terms.sum(axis=1) + _log_normaliser(n, s)
     slope = s * (upper[1] - lower[1] - other_upper[1] + other_lower[1])
     bend = s**2 * (upper[2] - lower[2] + other_upper[2] - other_lower[2])
     pq = p * q
@@ -590,20 +632,17 @@ def _beta_binomial_pieces(k: Array, n: Array, eta: Array, rho: Array) -> tuple[A
 def _gamma_family(x: Array) -> tuple[Array, Array, Array]:
     """Log gamma, digamma and trigamma of positive numbers, to 11 digits.
 
-    All three by recurrence up to x + 7 and the asymptotic series there: several times faster
-    than three special functions, which are the cost of a fit.
+    All three by recurrence to where the asymptotic series hold, and these from there: several
+    times faster than three special functions, which are the cost of a fit.
     """
-    product, first, second = x.copy(), 1 / x, 1 / x
-    second *= second
-    y = x.copy()
-    for _ in range(6):
-        y += 1
-        product *= y
+    y = x
+    product: Array | float = 1.0
+    first: Array | float = 0.0
+    second: Array | float = 0.0
+    while (y < _SERIES_FROM).any():
         inverse = 1 / y
-        first += inverse
-        inverse *= inverse
-        second += inverse
-    y += 1
+        product, first, second = product * y, first + inverse, second + inverse * inverse
+        y = y + 1
     inverse = 1 / y
     square = inverse * inverse
     log_y = np.log(y)
@@ -616,11 +655,10 @@ def _gamma_family(x: Array) -> tuple[Array, Array, Array]:
 
 def _log_gamma(x: Array) -> Array:
     """Log gamma alone, as in `_gamma_family`."""
-    product, y = x.copy(), x.copy()
-    for _ in range(6):
-        y += 1
-        product *= y
-    y += 1
+    y = x
+    product: Array | float = 1.0
+    while (y < _SERIES_FROM).any():
+        y, product = y + 1, product * y
     inverse = 1 / y
     log_gamma = (y - 0.5) * np.log(y) - y + _HALF_LOG_TWO_PI - np.log(product)
     return log_gamma + inverse * _series(inverse * inverse, _LOG_GAMMA_SERIES)
@@ -654,10 +692,11 @@ def _standard_errors(information: Array) -> Array:
 def _patterns(n: Array) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Distinct sets of observations with a total above 0, and the set of every feature."""
     seen = n > 0
-    if seen.all():
-        return np.ones((1, n.shape[1]), dtype=bool), np.zeros(len(n), dtype=np.int64)
-    patterns, which = np.unique(seen, axis=0, return_inverse=True)
-    return patterns, which.reshape(-1)
+    partly = np.flatnonzero(~seen.all(axis=1))
+    patterns, number = np.unique(seen[partly], axis=0, return_inverse=True)
+    which = np.zeros(len(n), dtype=np.int64)
+    which[partly] = number.reshape(-1) + 1
+    return np.concatenate([np.ones((1, n.shape[1]), dtype=bool), patterns]), which
 
 
 def _identifiable(n: Array, design: Array) -> NDArray[np.bool_]:
@@ -705,6 +744,8 @@ def _center_and_spread(curves: Array) -> tuple[float, float]:
     The adjusted profile likelihoods, interpolated on a grid fine enough for the narrowest
     candidate, are integrated over the distribution.
     """
+    from scipy.interpolate import CubicSpline
+
     fine = np.linspace(_LOG_GRID[0], _LOG_GRID[-1], 151)
     curves = CubicSpline(_LOG_GRID, curves, axis=1)(fine)
     top = curves.max(axis=1, keepdims=True)

@@ -95,10 +95,11 @@ def _united(
     """Join the blocks of each fragment that overlap or touch, sorted by fragment and place."""
     if not len(owner):
         return owner, starts, ends
-    order = np.lexsort((starts, owner))
+    # one order and one running maximum for all fragments, each in a range of its own
+    width = int(ends.max()) + 2
+    order = np.argsort(owner * width + starts, kind="stable")
     owner, starts, ends = owner[order], starts[order], ends[order]
-    # one running maximum for all fragments, each in a range of its own
-    shift = owner * (int(ends.max()) + 2)
+    shift = owner * width
     reach = np.maximum.accumulate(ends + shift)
     first = np.append(True, starts[1:] + shift[1:] > reach[:-1])
     last = np.append(first[1:], True)
@@ -133,16 +134,19 @@ def read_batches(
     for records in read_records(path, _UNUSED, min_mapping_quality):
         for part in _by_contig(records):
             if waiting is not None and waiting.contig[0] != part.contig[0]:
-                yield _batch(waiting, names, strandedness)
+                yield _batch(waiting, np.full(len(waiting), -1), names, strandedness)
                 waiting = None
             whole = part if waiting is None else waiting.joined(part)
-            waits = (_mates(whole) < 0) & _mate_is_here(whole)
+            mates = _mates(whole)
+            waits = (mates < 0) & _mate_is_here(whole)
             waits &= whole.next_start >= whole.start[-1]
             waiting = whole.select(waits) if waits.any() else None
             if not waits.all():
-                yield _batch(whole.select(~waits), names, strandedness)
+                number = np.cumsum(~waits) - 1
+                own = np.where(mates < 0, -1, number[mates])[~waits]
+                yield _batch(whole.select(~waits), own, names, strandedness)
     if waiting is not None:
-        yield _batch(waiting, names, strandedness)
+        yield _batch(waiting, np.full(len(waiting), -1), names, strandedness)
 
 
 def _by_contig(records: Records) -> Iterator[Records]:
@@ -190,9 +194,11 @@ def _mates(records: Records) -> IntArray:
     return mates
 
 
-def _batch(records: Records, names: tuple[str, ...], strandedness: str) -> FragmentBatch:
+def _batch(
+    records: Records, mates: IntArray, names: tuple[str, ...], strandedness: str
+) -> FragmentBatch:
     """Join mates to fragments; a fragment has the strand that its first mate tells."""
-    mates, place = _mates(records), np.arange(len(records))
+    place = np.arange(len(records))
     begins = (mates < 0) | (mates > place)
     number = np.cumsum(begins) - 1
     owner = np.where(begins, number, number[mates])

@@ -6,6 +6,7 @@ Intervals are NumPy arrays of starts and ends, 0-based and half-open.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class Blocks:
     ends: IntArray
     strand: str = "+"
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Spliced length in nucleotides."""
         return int((self.ends - self.starts).sum())
@@ -57,7 +58,7 @@ class Blocks:
         """What lies between the blocks, from left to right: the introns of a transcript."""
         return list(zip(self.ends[:-1].tolist(), self.starts[1:].tolist(), strict=True))
 
-    @property
+    @cached_property
     def offsets(self) -> IntArray:
         """Spliced position of each block's first genomic base, counted from the left."""
         sizes = self.ends - self.starts

@@ -62,7 +62,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ringmark.annotation import Gene, Intron, Transcript
 from ringmark.background import (
@@ -155,7 +155,7 @@ class BinTests:
     @cached_property
     def pvalue(self) -> Array:
         """One-sided p-value; 1 where not tested."""
-        return np.where(self.tested, norm.sf(self.statistic), 1.0)
+        return np.where(self.tested, ndtr(-self.statistic), 1.0)
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,7 @@ def score_peaks(
     shared = condition.shared if pair is None else [[0]]
     ip, inputs, offset = independent(ip, inputs, offset, shared)
     root, information = signed_root(ip, ip + inputs, offset, condition.background.dispersion)
-    pvalue = norm.sf(root / np.sqrt(1 + condition.tests.spread * information))
+    pvalue = ndtr(-root / np.sqrt(1 + condition.tests.spread * information))
     return PeakTests(pvalue, enrichment)
 
 
@@ -642,6 +642,22 @@ def region_of(gene: Gene | Intron, position: int) -> str:
     if found.place < found.start:
         return "5UTR"
     return "CDS" if found.place < found.end else "3UTR"
+
+
+def near_stop_codon(gene: Gene, positions: IntArray) -> Mask:
+    """Return which genomic positions `region_of` puts in the region of the stop codon."""
+    coding = [(_coding_bounds(item), item.exons) for item in gene.transcripts]
+    longest_first = sorted(
+        ((bounds, exons) for bounds, exons in coding if bounds is not None),
+        key=lambda item: item[0][0] - item[0][1],
+    )
+    near, known = np.zeros(len(positions), dtype=bool), np.zeros(len(positions), dtype=bool)
+    for (_, end), exons in longest_first:
+        places = exons.to_spliced(positions)
+        own = ~known & (places >= 0)
+        near |= own & (np.abs(places - (end - 1)) <= STOP_CODON_DISTANCE)
+        known |= own
+    return near
 
 
 def _coding_bounds(transcript: Transcript) -> tuple[int, int] | None:

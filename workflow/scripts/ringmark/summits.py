@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -51,6 +52,8 @@ _SUMMIT_STATISTIC = 3.0
 #: ... and is this many times as high.
 _SUMMIT_RATIO = 1.4
 _MAX_SUMMITS = 40
+#: Added to the share of each summit at itself, so that the heights of close ones can be told.
+_RIDGE = 1e-6
 #: Between two summits the excess falls by this share of the lower one ...
 _VALLEY = 0.2
 #: ... and the coverage by this many standard deviations.
@@ -142,8 +145,9 @@ class Profile:
     shape: Array
     dispersion: float = 0.0
     inputs: int = 1
+    _known_shares: dict[int, Array] = field(default_factory=dict, init=False, repr=False)
 
-    @property
+    @cached_property
     def excess(self) -> Array:
         """IP over what background leads to expect."""
         return self.ip - self.expected
@@ -160,22 +164,29 @@ class Profile:
 
     def share(self, summit: int) -> Array:
         """Return what share of the fragments over a summit also cover each step, (steps,)."""
+        if summit not in self._known_shares:
+            self._known_shares[summit] = self._share(summit)
+        return self._known_shares[summit]
+
+    def _share(self, summit: int) -> Array:
         holding = self.places[self.places[:, summit] >= 0]
         distance = np.abs(holding - holding[:, [summit]])
         distance[holding < 0] = len(self.shape)
         nearest = np.minimum(distance.min(axis=0, initial=len(self.shape)), len(self.shape) - 1)
-        lower = np.floor(nearest).astype(np.int64)
+        lower = nearest.astype(np.int64)
         upper = np.minimum(lower + 1, len(self.shape) - 1)
         share = self.shape[lower] + (nearest - lower) * (self.shape[upper] - self.shape[lower])
         return share * np.minimum(1.0, self.expected / self.expected[summit])
 
 
 def _smooth(values: IntArray, reach: int) -> Array:
-    """Return the mean over ``reach`` steps on both sides, fewer at the ends."""
-    sums = np.concatenate([[0], np.cumsum(values)])
-    place = np.arange(len(values))
-    low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
+    """Return the mean over ``reach`` steps on both sides, fewer at the ends, of each row."""
+    rows, steps = values.shape
+    sums = np.zeros((rows, steps + 1), np.int64)
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    place = np.arange(steps)
+    low, high = np.maximum(place - reach, 0), np.minimum(place + reach + 1, steps)
+    return (sums[:, high] - sums[:, low]) / (high - low)
 
 
 def make_profile(
@@ -201,7 +212,7 @@ def make_profile(
     """
     groups = [[pair] for pair in range(len(depths))] if shared is None else shared
     ip = np.sum([pair[0] for pair in depths], axis=0).astype(float)
-    inputs = [_smooth(pair[1], _SMOOTHING) for pair in depths]
+    inputs = _smooth(np.array([pair[1] for pair in depths]), _SMOOTHING)
     expected = np.sum(
         [(depth + 0.5) * np.exp(ratio) for depth, ratio in zip(inputs, log_ratio, strict=True)],
         axis=0,
@@ -221,13 +232,12 @@ def transcript_places(gene: Gene | Intron, step: int) -> Array:
         Shape (transcripts, steps), in steps from the transcript's 5' end; -1 outside its exons.
     """
     length = gene.union.length
-    starts = np.arange(0, length, step)
-    places = np.full((len(gene.transcripts), len(starts)), -1.0)
-    for shift in (0, step - 1, step // 2):
-        genomic = gene.union.to_genome(np.minimum(starts + shift, length - 1))
-        rows = np.array([transcript.exons.to_spliced(genomic) for transcript in gene.transcripts])
-        places = np.where(rows >= 0, rows / step, places)
-    return places
+    shifts = np.array([[step // 2], [step - 1], [0]])
+    genomic = gene.union.to_genome(np.minimum(np.arange(0, length, step) + shifts, length - 1))
+    spliced = np.array([transcript.exons.to_spliced(genomic) for transcript in gene.transcripts])
+    middles, ends, starts = spliced.swapaxes(0, 1)
+    found = np.where(middles >= 0, middles, np.where(ends >= 0, ends, starts))
+    return np.where(found >= 0, found / step, -1.0)
 
 
 def _likelihood_root(observed: Array, expected: Array) -> Array:
@@ -237,22 +247,25 @@ def _likelihood_root(observed: Array, expected: Array) -> Array:
     return root * np.sign(observed - expected)
 
 
-def _highest(statistic: Array, low: int, high: int) -> int:
-    """Return the middle of the highest plateau of a statistic within ``[low, high)``."""
-    best = low + int(np.argmax(statistic[low:high]))
-    end = best
-    while end + 1 < high and statistic[end + 1] >= statistic[best] - 1e-9:
-        end += 1
-    return (best + end) // 2
+def _highest(statistic: Array) -> int:
+    """Return the middle of the highest plateau of a statistic."""
+    best = int(np.argmax(statistic))
+    falls = statistic[best:] < statistic[best] - 1e-9
+    width = int(np.argmax(falls)) or len(falls)
+    return best + (width - 1) // 2
 
 
 def _heights(profile: Profile, summits: Sequence[int], shares: Array) -> Array:
     """Return the excess of IP due to each site, such that together they give the observed one."""
     places = list(summits)
     excess = profile.excess[places]
-    mixing = shares[:, places].T + 1e-6 * np.eye(len(places))
-    solution = np.linalg.lstsq(mixing, excess, rcond=None)[0]
-    return np.clip(solution, 0.0, np.maximum(excess, 0.0))
+    solution: npt.NDArray[np.floating]
+    if len(places) == 1:
+        solution = excess / (shares[0, places] + _RIDGE)
+    else:
+        mixing = shares[:, places].T + _RIDGE * np.eye(len(places))
+        solution = np.linalg.lstsq(mixing, excess, rcond=None)[0]
+    return np.minimum(np.maximum(solution, 0.0), np.maximum(excess, 0.0))
 
 
 def _shares(profile: Profile, summits: Sequence[int]) -> Array:
@@ -265,14 +278,16 @@ def _find_summits(profile: Profile, searched: Mask) -> list[int]:
     """Return the summits of one gene, strongest first; only ``searched`` steps can be one."""
     summits: list[int] = []
     while len(summits) < _MAX_SUMMITS:
-        shares = _shares(profile, summits)
-        explained = profile.expected + _heights(profile, summits, shares) @ shares
+        explained = profile.expected
+        if summits:
+            shares = _shares(profile, summits)
+            explained = explained + _heights(profile, summits, shares) @ shares
         scale = np.sqrt(explained / profile.noise(explained))
         statistic = np.where(searched, _likelihood_root(profile.ip, explained) * scale, -np.inf)
         if summits:
             statistic[profile.ip < _SUMMIT_RATIO * explained] = -np.inf
             statistic[statistic < _SUMMIT_STATISTIC] = -np.inf
-        summit = _highest(statistic, 0, len(statistic))
+        summit = _highest(statistic)
         if not np.isfinite(statistic[summit]) or statistic[summit] <= 0 or summit in summits:
             break
         summits.append(summit)
@@ -307,15 +322,17 @@ def _with_valleys(profile: Profile, summits: list[int]) -> list[int]:
 
 def _place_again(profile: Profile, summits: list[int]) -> list[int]:
     """Move each summit to where it is highest given the others, by a quarter of a fragment."""
+    if len(summits) < 2:
+        return summits
     reach = max(1, len(profile.shape) // 4)
-    for index in range(len(summits)) if len(summits) > 1 else ():
-        explained = _explained_by_others(profile, summits)[index]
-        statistic = _likelihood_root(profile.ip, explained)
-        low = max(0, summits[index] - reach)
-        high = min(len(statistic), summits[index] + reach + 1)
-        moved = _highest(statistic, low, high)
+    explained = _explained_by_others(profile, summits)
+    for index, summit in enumerate(summits):
+        low = max(0, summit - reach)
+        own = slice(low, summit + reach + 1)
+        moved = low + _highest(_likelihood_root(profile.ip[own], explained[index, own]))
         if moved not in summits:
             summits[index] = moved
+            explained = _explained_by_others(profile, summits)
     return summits
 
 
