@@ -15,7 +15,15 @@ import pytest
 from ringmark import tables
 from ringmark.errors import InputError
 from ringmark.files import write_text
-from ringmark.tables import INTEGER, NUMBER, STRING, Table, read_matrix, write_matrix
+from ringmark.tables import (
+    INTEGER,
+    NUMBER,
+    STRING,
+    Table,
+    read_matrix,
+    write_counts,
+    write_matrix,
+)
 
 TOY = Table("toy", {"name": STRING, "count": INTEGER, "value": NUMBER})
 ALL = [item for item in vars(tables).values() if isinstance(item, Table)]
@@ -287,3 +295,13 @@ def test_a_pair_without_background_ratio_is_named(tmp_path, ratio):
 def test_no_pair_needs_no_ratio(tmp_path):
     tables.BACKGROUND.write([], tmp_path / "background.tsv")
     assert tables.read_background(tmp_path / "background.tsv", []) == {}
+
+
+def test_counts_are_written_as_a_matrix_is(tmp_path):
+    counts = {"L1": np.array([3, 0]), "L2": np.array([10, 2])}
+    write_counts(["p1", "p2"], counts, tmp_path / "columns.tsv", "peak")
+    write_matrix(pd.DataFrame(counts, index=["p1", "p2"]), tmp_path / "matrix.tsv", "peak")
+    assert (tmp_path / "columns.tsv").read_text() == (tmp_path / "matrix.tsv").read_text()
+    with pytest.raises(ValueError, match="zip"):
+        write_counts(["p1"], counts, tmp_path / "short.tsv", "peak")
+    assert not (tmp_path / "short.tsv").exists()

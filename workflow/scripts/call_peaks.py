@@ -22,18 +22,20 @@ import argparse
 import functools
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 import pysam
 
 from count_bins import layout_of
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage
 from ringmark.errors import InputError, program
 from ringmark.files import write_text
+from ringmark.intervals import IntArray
 from ringmark.peaks import (
     Condition,
     PairCoverage,
@@ -46,7 +48,10 @@ from ringmark.peaks import (
     well_covered,
     with_common_spread,
 )
-from ringmark.tables import BACKGROUND, PEAKS, write_matrix
+from ringmark.tables import BACKGROUND, PEAKS, write_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def parser() -> argparse.ArgumentParser:
@@ -222,33 +227,36 @@ def conditions_of(
     )
 
 
-def background_table(
+def background_rows(
     conditions: Sequence[Condition], pairs: Sequence[PairCoverage]
-) -> pd.DataFrame:
+) -> list[dict[str, object]]:
     """Return the log ratio of each pair on background, in the order of the pairs."""
     ratios = {
         pair.ip_library: float(ratio)
         for condition in conditions
         for pair, ratio in zip(condition.pairs, condition.background.log_ratio, strict=True)
     }
-    rows = [(pair.ip_library, pair.input_library, ratios[pair.ip_library]) for pair in pairs]
-    return BACKGROUND.frame(pd.DataFrame(rows, columns=list(BACKGROUND.columns)))
+    return [
+        {
+            "ip_library": pair.ip_library,
+            "input_library": pair.input_library,
+            "log_ratio": ratios[pair.ip_library],
+        }
+        for pair in pairs
+    ]
 
 
-def bed_lines(table: pd.DataFrame) -> str:
-    """Return the BED12 lines of a table of peaks; the score is -10 log10 of padj, up to 1000.
+def bed_line(row: Mapping[str, Any]) -> str:
+    """Return a peak as BED12; the score is -10 log10 of padj, up to 1000.
 
     The thick part is the summit.
     """
-    lines = []
-    for row in table.itertuples(index=False):
-        fields = (
-            row.chrom, row.start, row.end, row.peak, score_of(float(row.padj)), row.strand,
-            row.summit, int(row.summit) + 1, 0, len(str(row.block_sizes).split(",")),
-            row.block_sizes, row.block_starts,
-        )  # fmt: skip
-        lines.append("\t".join(map(str, fields)) + "\n")
-    return "".join(lines)
+    fields = (
+        row["chrom"], row["start"], row["end"], row["peak"], score_of(row["padj"]), row["strand"],
+        row["summit"], row["summit"] + 1, 0, len(row["block_sizes"].split(",")),
+        row["block_sizes"], row["block_starts"],
+    )  # fmt: skip
+    return "\t".join(map(str, fields)) + "\n"
 
 
 def score_of(padj: float) -> int:
@@ -256,20 +264,20 @@ def score_of(padj: float) -> int:
     return 1000 if padj < 1e-100 else min(1000, round(-10 * math.log10(padj)))
 
 
-def count_matrices(called: Called) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the fragments of each peak in each IP library, and in each input library."""
-
-    def matrix(libraries: Mapping[str, Coverage]) -> pd.DataFrame:
-        columns = {
-            name: peak_counts(called.peaks, coverage, called.layout)
-            for name, coverage in libraries.items()
-        }
-        return pd.DataFrame(columns, index=range(len(called.peaks)), dtype="int64")
-
-    return (
-        matrix({pair.ip_library: pair.ip for pair in called.pairs}),
-        matrix({pair.input_library: pair.input for pair in called.pairs}),
-    )
+def counts_of(
+    parts: Sequence[Called], libraries: Callable[[PairCoverage], tuple[str, Coverage]]
+) -> dict[str, IntArray]:
+    """Return the fragments of all peaks in one library of each pair, by library."""
+    columns = []
+    for part in parts:
+        chosen = dict(libraries(pair) for pair in part.pairs)
+        columns.append(
+            {
+                name: peak_counts(part.peaks, coverage, part.layout)
+                for name, coverage in chosen.items()
+            }
+        )
+    return {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
 
 
 def in_exons(peaks: pd.DataFrame) -> pd.DataFrame:
@@ -328,13 +336,13 @@ def write_results(
 ) -> None:
     """Write the peaks of exons, and of introns, and their counts."""
     rows = [row for part in parts for row in describe_peaks(part.peaks, part.layout, genome)]
-    table = PEAKS.frame(rows)
-    PEAKS.write(table, options.peaks)
-    write_text(bed_lines(table), options.bed)
-    counts = zip(*(count_matrices(part) for part in parts), strict=True)
-    for matrices, place in zip(counts, (options.ip_counts, options.input_counts), strict=True):
-        matrix = pd.concat(matrices).set_axis(pd.Index(table["peak"].astype(str)))
-        write_matrix(matrix, place, "peak")
+    PEAKS.write(rows, options.peaks)
+    write_text("".join(map(bed_line, rows)), options.bed)
+    names = [str(row["peak"]) for row in rows]
+    ips = counts_of(parts, lambda pair: (pair.ip_library, pair.ip))
+    inputs = counts_of(parts, lambda pair: (pair.input_library, pair.input))
+    write_counts(names, ips, options.ip_counts, "peak")
+    write_counts(names, inputs, options.input_counts, "peak")
 
 
 @program
@@ -352,7 +360,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         needed = {part.layout.genes[peak.gene].chrom for part in parts for peak in part.peaks}
         check_contigs(needed, genome)
         write_results(options, parts, genome)
-    BACKGROUND.write(background_table(exons.conditions, pairs), options.background)
+    BACKGROUND.write(background_rows(exons.conditions, pairs), options.background)
 
 
 if __name__ == "__main__":

@@ -295,6 +295,19 @@ def write_matrix(matrix: pd.DataFrame, path: str | Path, id_name: str) -> None:
     write_tsv(frame, path)
 
 
+def write_counts(
+    ids: Sequence[str], columns: Mapping[str, Iterable[int]], path: str | Path, id_name: str
+) -> None:
+    """Write a count matrix from its columns, as `write_matrix` does, without pandas."""
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as handle,
+    ):
+        writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
+        writer.writerow([id_name, *columns])
+        writer.writerows(zip(ids, *columns.values(), strict=True))
+
+
 LIBRARIES = Table(
     "libraries",
     {
