@@ -175,7 +175,7 @@ class PeaksOnCircles:
                 break
             if int(blocks.ends[-1]) <= start or condition not in (POOLED, *conditions):
                 continue
-            tier = "2" if _overlap(blocks, own) else "3" if _overlap(blocks, circle) else ""
+            tier = "2" if blocks.overlap(own) else "3" if blocks.overlap(circle) else ""
             if tier and (best is None or (tier, pvalue, name) < best):
                 best = (tier, pvalue, name)
         return (best[0], best[2]) if best else ("none", None)
@@ -199,13 +199,6 @@ class PeaksOnCircles:
             np.concatenate([np.empty(0, np.int64), *(part.ends for part in parts)]),
             circle.strand,
         )
-
-
-def _overlap(first: Blocks, second: Blocks) -> int:
-    """Return the bases that two sets of blocks share."""
-    lefts = np.maximum(first.starts[:, None], second.starts[None, :])
-    rights = np.minimum(first.ends[:, None], second.ends[None, :])
-    return int(np.maximum(rights - lefts, 0).sum())
 
 
 def circle_m6a_table(

@@ -64,6 +64,12 @@ class Blocks:
         sizes = self.ends - self.starts
         return (np.cumsum(sizes) - sizes).astype(np.int64)
 
+    def overlap(self, other: Blocks) -> int:
+        """Return the nucleotides that two sets of blocks of a contig share, strand or no."""
+        lefts = np.maximum(self.starts[:, None], other.starts[None, :])
+        rights = np.minimum(self.ends[:, None], other.ends[None, :])
+        return int(np.maximum(rights - lefts, 0).sum())
+
     def to_spliced(self, positions: IntArray) -> IntArray:
         """Map genomic positions to spliced positions from the RNA's 5' end; -1 outside blocks."""
         positions = np.asarray(positions, dtype=np.int64)

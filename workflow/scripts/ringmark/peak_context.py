@@ -348,7 +348,7 @@ class _Circles:
             near = (starts < blocks.ends[-1]) & (ends > blocks.starts[0])
             for number in np.flatnonzero(near).tolist():
                 circle, crossing = self.places[key][number]
-                factor = self._fragments_a_crossing(circle, _overlap(circle, blocks))
+                factor = self._fragments_a_crossing(circle, circle.overlap(blocks))
                 parts.append(factor * crossing)
                 variance += factor**2 * (crossing + (CIRCLE_ERROR * crossing) ** 2)
         return np.array(parts).reshape(-1, self.none.shape[1]), variance
@@ -359,13 +359,6 @@ class _Circles:
             return 0.0
         here = min((self.length + overlap) / circle.length, 1.0)
         return max(circle.length / self.length, 1.0) * here
-
-
-def _overlap(one: Blocks, other: Blocks) -> int:
-    """Nucleotides that two sets of blocks share."""
-    left = np.maximum(one.starts[:, None], other.starts[None, :])
-    right = np.minimum(one.ends[:, None], other.ends[None, :])
-    return int(np.maximum(right - left, 0).sum())
 
 
 def _neighbours(
