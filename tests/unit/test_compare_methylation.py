@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from compare_methylation import main
-from ringmark.tables import DIFFERENTIAL
+from ringmark.annotation import Annotation, Gene, Transcript
+from ringmark.bins import MAX_LENGTH, BinLayout, Coverage
+from ringmark.intervals import Blocks
+from ringmark.tables import DIFFERENTIAL, PEAKS
 
 SAMPLES = ["r1", "r2", "r3", "s1", "s2", "s3"]
 IPS = [f"{name}_ip" for name in SAMPLES]
@@ -126,3 +129,70 @@ def test_options_of_the_context_need_each_other(folder, capsys, options, message
     assert with_context(folder, *options) == 1
     assert message in capsys.readouterr().err
     assert not (folder / "out.tsv").exists()
+
+
+def write_context(folder):
+    """One gene with a peak and a circle, and coverages of six inputs."""
+    exons = Blocks(np.array([0]), np.array([3000]), "+")
+    gene = Gene("G1", "ONE", "lncRNA", "1", "+", (Transcript("T1", exons),))
+    annotation = Annotation({"G1": gene})
+    annotation.write(folder / "transcripts.tsv")
+    layout = BinLayout.of(annotation)
+    rows = np.zeros(layout.steps, np.int32)
+    for name in INPUTS:
+        lengths = np.zeros(MAX_LENGTH + 1, np.int64)
+        lengths[150] = 100
+        totals = np.array([400])
+        Coverage(rows, rows, totals, lengths, 400, 400, layout.digest, "reverse").save(
+            folder / f"{name}.npz"
+        )
+    peak = dict.fromkeys(PEAKS.columns, 1) | {
+        "peak": "A", "chrom": "1", "start": 1000, "end": 1100, "strand": "+",
+        "block_sizes": "100", "block_starts": "0", "gene_id": "G1", "gene_name": "ONE",
+        "region": "exon", "summit": 1050, "conditions": "resistant",
+    }  # fmt: skip
+    PEAKS.write([peak], folder / "peaks.tsv")
+    (folder / "circles.bed").write_text("1\t900\t1200\tC\t9\t+\t900\t1200\t0\t1\t300\t0\n")
+    write_counts(folder / "bsj.tsv", {"C": [40, 40, 40, 8, 8, 8]}, INPUTS)
+    write_counts(folder / "ip.tsv", {"A": [900, 880, 910, 300, 310, 290]}, IPS)
+    write_counts(folder / "input.tsv", {"A": [120, 118, 121, 60, 61, 59]}, INPUTS)
+    return [
+        *("--bins", *(str(folder / f"{name}.npz") for name in INPUTS)),
+        *("--annotation", str(folder / "transcripts.tsv")),
+        *("--circles", str(folder / "circles.bed"), "--bsj-counts", str(folder / "bsj.tsv")),
+    ]
+
+
+def test_a_circle_that_grows_is_told_from_a_change(folder):
+    options = write_context(folder)
+    without = options[: options.index("--circles")]
+    found = []
+    for chosen in (without, options):
+        assert with_context(folder, *chosen) == 0
+        found.append(DIFFERENTIAL.read(folder / "out.tsv")["pvalue"].iloc[0])
+    assert found[0] < 0.05
+    assert found[1] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "message"),
+    [
+        ("bsj.tsv", "s2_in", "other", "no column s2_in"),
+        ("peaks.tsv", "\tG1\t", "\tG9\t", "peak A: gene G9 is not in the annotation"),
+        ("peaks.tsv", "A\t1\t", "B\t1\t", "the first is 'A'"),
+        ("circles.bed", "\t0\t1\t300\t0", "", "line 1"),
+    ],
+)
+def test_files_of_different_runs_are_errors(folder, capsys, name, before, after, message):
+    options = write_context(folder)
+    (folder / name).write_text((folder / name).read_text().replace(before, after))
+    assert with_context(folder, *options) == 1
+    assert message in capsys.readouterr().err
+    assert not (folder / "out.tsv").exists()
+
+
+def test_an_input_without_bins_is_an_error(folder, capsys):
+    options = write_context(folder)
+    options.remove(str(folder / "r2_in.npz"))
+    assert with_context(folder, *options) == 1
+    assert "--bins: none of input r2_in" in capsys.readouterr().err

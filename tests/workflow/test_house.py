@@ -36,7 +36,15 @@ FLOORS = (
         "circle_counts",
     ),
     ("bins", "background", "summits", "peaks", "pairing", "saturation", "profiles", "simulate"),
-    ("enrichment", "efficiency", "peak_context", "differential", "methylation", "regulators"),
+    (
+        "enrichment",
+        "efficiency",
+        "input_levels",
+        "peak_context",
+        "differential",
+        "methylation",
+        "regulators",
+    ),
     ("figures", "report"),
 )
 ORDER = [module for floor in FLOORS for module in floor]

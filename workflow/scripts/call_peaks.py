@@ -146,7 +146,7 @@ def covered_introns(
 ) -> tuple[BinLayout, list[PairCoverage]]:
     """Read the counts of all pairs in those introns that have enough fragments."""
     layout = layout_of(options.annotation, options.bin_width, introns=True)
-    pairs = read_pairs(options.pair, bin_paths(options.introns), layout, "--introns")
+    pairs = read_pairs(options.pair, bin_paths(options.introns, "--introns"), layout, "--introns")
     kept = well_covered(pairs, layout, thresholds)
     print(f"introns: {kept.sum()} of {len(kept)} have enough fragments", file=sys.stderr)
     libraries = {pair.ip_library: pair.ip for pair in pairs}
@@ -158,8 +158,13 @@ def covered_introns(
     ]
 
 
-def bin_paths(places: Iterable[str]) -> dict[str, Path]:
+def bin_paths(places: Iterable[str], option: str = "--bins") -> dict[str, Path]:
     """Return the file of each library from ``path/LIBRARY.npz`` or ``LIBRARY=path``.
+
+    Parameters
+    ----------
+    option
+        That gave the places, for messages.
 
     Raises
     ------
@@ -171,7 +176,7 @@ def bin_paths(places: Iterable[str]) -> dict[str, Path]:
         name, _, path = place.partition("=") if "=" in place else (Path(place).stem, "", place)
         if name in found:
             raise InputError(
-                f"--bins {place}: library {name} already has {found[name]}",
+                f"{option} {place}: library {name} already has {found[name]}",
                 "give one file a library",
             )
         found[name] = Path(path)

@@ -27,7 +27,7 @@ from contrast_options import add_contrast_options, print_notes, read_features, s
 from count_bins import layout_of
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage
 from ringmark.circles import read_circle_blocks
-from ringmark.differential import with_names
+from ringmark.differential import aligned, with_names
 from ringmark.errors import InputError, program
 from ringmark.methylation import compare_methylation
 from ringmark.peak_context import GeneFragments, PeakContext, peak_context
@@ -98,22 +98,41 @@ def context_of(
     InputError
         If an input has no bins, or a file is malformed.
     """
-    missing = [name for name in counts.columns if name not in bins]
-    if missing:
+    crossing = None if bsj_counts is None else read_matrix(bsj_counts)
+    problems = [f"--bins: none of input {name}" for name in counts.columns if name not in bins]
+    if crossing is not None:
+        absent = [name for name in counts.columns if name not in crossing.columns]
+        problems += [f"{bsj_counts}: no column {name}" for name in absent]
+    known = {gene.gene_id for gene in layout.genes}
+    strange = peaks[~peaks["gene_id"].isin(known)]
+    problems += [
+        f"peak {peak}: gene {gene} is not in the annotation"
+        for peak, gene in strange["gene_id"].head(5).items()
+    ]
+    if problems:
         raise InputError(
-            [f"--bins: none of input {name}" for name in missing],
-            "give the bins of all libraries of --input-counts",
+            problems, "give the inputs, circles and annotation of the run of the peaks"
         )
     # one coverage at a time: they are large, and little of them is needed
     libraries = {
         name: GeneFragments.of(Coverage.load(bins[name], layout)) for name in counts.columns
     }
-    if circles is None or bsj_counts is None:
+    if circles is None or crossing is None:
         none = pd.DataFrame(columns=counts.columns, dtype="int64")
         return peak_context(peaks, counts, layout, libraries, {}, none)
-    return peak_context(
-        peaks, counts, layout, libraries, read_circle_blocks(circles), read_matrix(bsj_counts)
-    )
+    return peak_context(peaks, counts, layout, libraries, read_circle_blocks(circles), crossing)
+
+
+def peaks_of(path: Path, wanted: pd.Index) -> pd.DataFrame:
+    """Return the table of peaks in the order of a count matrix.
+
+    Raises
+    ------
+    InputError
+        If it is malformed, or lacks a peak.
+    """
+    peaks = PEAKS.read(path).set_index("peak")
+    return aligned(peaks, wanted, str(path))
 
 
 @program
@@ -126,8 +145,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     context = None
     if options.bins:
         context = context_of(
-            PEAKS.read(options.features).set_index("peak").loc[ip_counts.index],
-            input_counts.loc[ip_counts.index],
+            peaks_of(options.features, ip_counts.index),
+            aligned(input_counts, ip_counts.index, str(options.input_counts)),
             layout_of(options.annotation, options.bin_width),
             bin_paths(options.bins),
             options.circles,

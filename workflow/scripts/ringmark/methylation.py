@@ -15,11 +15,14 @@ IPs differ in how much they enrich over background; that is estimated from the f
 out (`ringmark.efficiency`). A change of all features at once stays, where it is larger than such
 differences between replicates.
 
+Pairs of one level that share an input share its fragments, as far as they tell how sure a ratio is.
+
 Of peaks more is known (`ringmark.peak_context`). The gene helps to say how many input fragments a
-peak has: the odds are then those of IP fragments to as many input fragments as would be as sure,
-and their ratio to the estimate goes into the offset. And a peak has changed where its enrichment
-has by more than circles with another share of the RNA, or a neighbouring peak, would make it: the
-null is an interval around 0. The fold change is the observed one.
+peak has (`ringmark.input_levels`): the odds are then those of IP fragments to as many input
+fragments as would be as sure, and their ratio to the estimate goes into the offset; the fold
+change is that of the IP over the estimate. And a peak has changed where its enrichment has by more
+than circles with another share of the RNA, or a neighbouring peak, would make it: the null is an
+interval around 0. The background of peaks in introns is taken to be that of exons.
 """
 
 from __future__ import annotations
@@ -42,10 +45,14 @@ from ringmark.differential import (
 )
 from ringmark.efficiency import Efficiency, efficiency_offset, estimate_efficiency
 from ringmark.errors import InputError
-from ringmark.peak_context import InputLevels, PeakContext
+from ringmark.input_levels import InputLevels, Levels
+from ringmark.peak_context import PeakContext
 from ringmark.study import Pair, Study
 
 Array = NDArray[np.float64]
+
+# a likelihood ratio below this is one of 1, but for the rounding of two fits
+_NOTHING = 1e-6
 
 
 def compare_methylation(
@@ -91,8 +98,9 @@ def compare_methylation(
     successes = ip.to_numpy(dtype=float)
     log_ratio = _log_ratios(background, chosen)
     matrix = design.matrix.to_numpy()
-    levels = _input_levels(inputs, context)
-    efficiency = estimate_efficiency(successes, levels.rate, log_ratio, matrix)
+    levels = _input_levels(inputs, design, context)
+    told = slice(None) if context is None else context.exonic
+    efficiency = estimate_efficiency(successes[told], levels.rate[told], log_ratio, matrix)
     own = log_ratio + efficiency_offset(successes, levels.rate, log_ratio, matrix, efficiency)
     null = _explained(successes, levels, own, design, inputs, context)
     table = odds_test(
@@ -104,16 +112,27 @@ def compare_methylation(
     return Result(table, (*notes, *counts_of_missing(table)))
 
 
-def _input_levels(inputs: pd.DataFrame, context: PeakContext | None) -> InputLevels:
-    """Return the input fragments of features in every pair, with what the context tells."""
-    if context is None:
-        own = inputs.to_numpy(dtype=float)
-        return InputLevels(own, own)
-    if not context.peaks.equals(inputs.index):
-        raise ValueError("the context is of other peaks, or has them in another order")
-    columns = [context.libraries.index(name) for name in inputs.columns]
-    levels = context.input_levels()
-    return InputLevels(levels.rate[:, columns], levels.fragments[:, columns])
+def _input_levels(inputs: pd.DataFrame, design: Design, context: PeakContext | None) -> InputLevels:
+    """Return the input fragments of features in every pair, with what the context tells.
+
+    Pairs of one level that share an input share what it knows.
+    """
+    own = inputs.to_numpy(dtype=float)
+    levels = InputLevels(own, own)
+    if context is not None:
+        if not context.peaks.equals(inputs.index):
+            raise ValueError("the context is of other peaks, or has them in another order")
+        columns = [context.libraries.index(name) for name in inputs.columns]
+        found = context.input_levels(_columns_of(inputs, design, context))
+        levels = InputLevels(found.rate[:, columns], found.fragments[:, columns])
+    pairs = list(zip(inputs.columns, design.test, strict=True))
+    return InputLevels(levels.rate, levels.fragments / np.array([pairs.count(x) for x in pairs]))
+
+
+def _columns_of(inputs: pd.DataFrame, design: Design, context: PeakContext) -> Levels:
+    """Return the context's columns of the inputs of the test and the reference level."""
+    columns = np.array([context.libraries.index(name) for name in inputs.columns])
+    return np.unique(columns[design.test]), np.unique(columns[~design.test])
 
 
 def _explained(
@@ -129,21 +148,18 @@ def _explained(
     if context is None:
         return nothing, nothing
     fold = np.log((successes + PSEUDO_COUNT) / (levels.rate + PSEUDO_COUNT)) - own
-    columns = np.array([context.libraries.index(name) for name in inputs.columns])
-    low, high = context.explained(
+    return context.explained(
         (np.exp(fold[:, design.test].mean(axis=1)), np.exp(fold[:, ~design.test].mean(axis=1))),
-        (np.unique(columns[design.test]), np.unique(columns[~design.test])),
+        _columns_of(inputs, design, context),
     )
-    return low, high
 
 
 def _counts_of_explained(table: pd.DataFrame, null: tuple[Array, Array]) -> list[str]:
-    """Say how many features change no more than their context explains."""
-    change = table["log2FoldChange"].to_numpy() * np.log(2)
-    within = int(((null[0] < null[1]) & (change >= null[0]) & (change <= null[1])).sum())
+    """Say of how many features the context explains all that was seen."""
+    within = int(((null[0] < null[1]) & (table["stat"] < _NOTHING)).sum())
     if not within:
         return []
-    return [f"{within} peaks change no more than circles or neighbouring peaks explain: p is 1"]
+    return [f"p is 1 where circles or neighbouring peaks explain the change: {within} features"]
 
 
 def _told(efficiency: Efficiency) -> list[str]:

@@ -1,29 +1,9 @@
 r"""What besides its methyl groups moves the counts of a peak: gene, circles, neighbouring peaks.
 
-A peak of a weak gene holds few input fragments, and IP over input is no surer than they are. The
-gene holds many more. Fragments of the gene that are not of the peak tell, times a factor of the
-peak's own, how many input fragments the peak should have in a library. And where the IP of a
-peak changes against its input, the methyl groups need not have changed: the peak may lie on a
-circle that carries them and has become a larger part of the RNA there, or beside another peak
-whose fragments reach into it.
-
-Input fragments of a peak
--------------------------
-The ``n`` input fragments of a peak in a library are taken as Poisson with a rate of which the
-gene tells the mean ``m`` and the variance ``v`` beforehand:
-
-    m = w R + C,    v = (w R)^2 t + w^2 var(R) + var(C)
-
-``R`` are the gene's fragments outside the peak that are not of circles, ``w`` is the peak's ratio
-to them over all inputs, ``C`` are the fragments of circles at the peak. ``t`` is how much ``w``
-differs between libraries, from the intra-class correlation of the peak's share of its gene
-(`ringmark.betabinomial`): a peak whose share is seen to differ is told little by its gene. With a
-gamma distribution of that mean and variance, of shape ``a = m^2 / v``, the rate is estimated by
-
-    (n + a) / (1 + a / m)
-
-which is as sure as ``n + a`` counted fragments are. A peak in an intron keeps its own: how much
-of a gene is unspliced is not known.
+The gene of a peak tells how many input fragments it should have (`ringmark.input_levels`). And
+where the IP of a peak changes against its input, the methyl groups need not have changed: the peak
+may lie on a circle that carries them and has become a larger part of the RNA there, or beside
+another peak whose fragments reach into it.
 
 Fragments of circles
 --------------------
@@ -41,13 +21,16 @@ still changes by
     log(sum(s_i' e_i) / sum(s_i e_i))
 
 Only the mean of the ``e_i``, the peak's own enrichment, is known; each lies between 1, no methyl
-group, and what the most enriched peaks show. The largest and smallest change under these bounds
-has the highest ``e_i`` where shares grow most: the problem of the fractional knapsack.
+group, and what the most enriched peaks show, or what the largest part of this one would have were
+it all its own. The largest and smallest change under these bounds has the highest ``e_i`` where
+shares grow most: the problem of the fractional knapsack.
 
 What neighbours explain
 -----------------------
 Of the fragments over the summit of one peak, a share reaches into the next one, known from the
-lengths of fragments. A change of the first peak raises the second by as much as that.
+lengths of fragments. The excess over background of all peaks of a molecule is what their own sites
+and those of the others make; solved for the former (non-negative least squares), it says how much
+of a peak is its neighbours', and by how much a change of theirs moves it.
 """
 
 from __future__ import annotations
@@ -59,9 +42,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import nnls
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
-from ringmark import betabinomial
 from ringmark.bins import BinLayout, Coverage
+from ringmark.input_levels import InputLevels, Levels, Sources, estimate_input, ratio
 from ringmark.intervals import Blocks, IntArray
 from ringmark.summits import fragment_length, site_shape
 
@@ -73,29 +59,6 @@ CIRCLE_ERROR = 0.5
 HIGHEST = 0.99
 _PSEUDO_COUNT = 0.5
 _TINY = 1e-9
-
-
-@dataclass(frozen=True)
-class InputLevels:
-    """Input fragments of peaks and how sure they are; arrays of shape (peaks, inputs).
-
-    Attributes
-    ----------
-    rate
-        Estimated input fragments.
-    fragments
-        So many counted fragments would be as sure.
-    """
-
-    rate: Array
-    fragments: Array
-
-    @property
-    def log_ratio(self) -> Array:
-        """Natural log of rate over fragments; 0 where there are none."""
-        known = (self.rate > 0) & (self.fragments > 0)
-        ratio = np.divide(self.rate, self.fragments, out=np.ones_like(self.rate), where=known)
-        return np.log(ratio)
 
 
 @dataclass(frozen=True)
@@ -117,6 +80,8 @@ class PeakContext:
         Fragments of each circle at each peak, for every peak of shape (circles, inputs).
     circle_variance
         Variance of their sum, shape (peaks, inputs).
+    exonic
+        Which peaks are not in introns, shape (peaks,).
     neighbours
         Pairs of peaks and of which others' excess reaches into them, shape (2, pairs).
     reach
@@ -130,46 +95,24 @@ class PeakContext:
     gene_variance: Array
     circles: tuple[Array, ...]
     circle_variance: Array
+    exonic: npt.NDArray[np.bool_]
     neighbours: IntArray
     reach: Array
 
-    def input_levels(self) -> InputLevels:
-        """Estimate the input fragments of every peak from its own and its gene's.
-
-        Returns
-        -------
-        InputLevels
-            A peak that covers its gene, or of which nothing else is known, keeps its own.
-        """
+    def input_levels(self, levels: Levels) -> InputLevels:
+        """Estimate the input fragments of every peak from its own and its gene's."""
         circular = np.array([part.sum(axis=0) for part in self.circles]).reshape(self.own.shape)
-        linear = np.maximum(self.own - circular, 0.0)
-        gene = np.maximum(self.gene, linear)
-        rest = gene - linear
-        factor = _ratio(linear.sum(axis=1), rest.sum(axis=1))[:, None]
-        expected = factor * rest
-        variance = (
-            expected**2 * _spread(linear, gene)[:, None]
-            + factor**2 * self.gene_variance
-            + self.circle_variance
-        )
-        mean = expected + circular
-        told = (rest.sum(axis=1)[:, None] > 0) & np.isfinite(variance)
-        shape = np.where(told, _ratio(mean**2, variance), 0.0)
-        return InputLevels(
-            np.where(shape > 0, (self.own + shape) / (1 + _ratio(shape, mean)), self.own),
-            self.own + shape,
-        )
+        sources = Sources(self.own, self.gene, self.gene_variance, circular, self.circle_variance)
+        return estimate_input(sources, levels)
 
-    def explained(
-        self, enrichment: tuple[Array, Array], inputs: tuple[IntArray, IntArray]
-    ) -> tuple[Array, Array]:
+    def explained(self, enrichment: tuple[Array, Array], levels: Levels) -> tuple[Array, Array]:
         """Return the changes of enrichment that circles and neighbouring peaks explain.
 
         Parameters
         ----------
         enrichment
             Fold enrichment over background of each peak, in the test and the reference level.
-        inputs
+        levels
             Columns of the inputs of each level.
 
         Returns
@@ -177,29 +120,28 @@ class PeakContext:
         tuple of numpy.ndarray
             Lowest, at most 0, and highest, at least 0, natural log, shape (peaks,).
         """
-        low, high = self._explained_by_circles(np.sqrt(enrichment[0] * enrichment[1]), inputs)
+        low, high = self._explained_by_circles(enrichment, levels)
         change = self._explained_by_neighbours(*enrichment)
         return low + np.minimum(change, 0.0), high + np.maximum(change, 0.0)
 
     def _explained_by_circles(
-        self, enrichment: Array, inputs: tuple[IntArray, IntArray]
+        self, enrichment: tuple[Array, Array], levels: Levels
     ) -> tuple[Array, Array]:
         low, high = np.zeros(len(self.own)), np.zeros(len(self.own))
-        if not len(self.own):
+        if not self.exonic.any():
             return low, high
-        highest = max(float(np.quantile(enrichment, HIGHEST)), 1.0)
+        highest = float(np.quantile(np.concatenate(enrichment)[np.tile(self.exonic, 2)], HIGHEST))
+        fold = np.sqrt(enrichment[0] * enrichment[1])
         for peak, parts in enumerate(self.circles):
             if parts.any():
-                shares = _shares(self.own[peak], parts, inputs)
-                low[peak], high[peak] = _extremes(shares, float(enrichment[peak]), highest)
+                shares = _shares(self.own[peak], parts, levels)
+                low[peak], high[peak] = _extremes(shares, float(fold[peak]), highest)
         return low, high
 
     def _explained_by_neighbours(self, test: Array, reference: Array) -> Array:
         first, second = self.neighbours
-        raised = []
-        for enrichment in (test, reference):
-            excess = self.reach * np.maximum(enrichment[second] - 1, 0.0)
-            raised.append(np.bincount(first, excess, minlength=len(self.own)))
+        shares = csr_array((self.reach, (first, second)), shape=(len(self.own), len(self.own)))
+        raised = [shares @ _own_excess(shares, level - 1) for level in (test, reference)]
         base = np.maximum(np.minimum(test - raised[0], reference - raised[1]), 1.0)
         return np.log((base + raised[0]) / (base + raised[1]))
 
@@ -291,6 +233,7 @@ def peak_context(
         totals + errors.reshape(totals.shape),
         tuple(parts for parts, _ in on_peaks),
         np.array([variance for _, variance in on_peaks]).reshape(totals.shape),
+        exonic,
         neighbours,
         reach,
     )
@@ -406,27 +349,29 @@ def _pairs_within(numbers: IntArray) -> Iterator[tuple[int, int]]:
                     yield first, second
 
 
-def _spread(linear: Array, gene: Array) -> Array:
-    """Return the relative variance, between libraries, of a peak's ratio to its gene, (peaks,).
+def _own_excess(shares: csr_array, excess: Array) -> Array:
+    """Return the excess over background that the sites of each peak itself make, (peaks,)."""
+    own = np.maximum(excess, 0.0)
+    number, group = connected_components(shares, directed=False)
+    sizes = np.bincount(group, minlength=number)
+    for label in np.flatnonzero(sizes > 1).tolist():
+        peaks = np.flatnonzero(group == label)
+        mixing = np.eye(len(peaks)) + shares[peaks][:, peaks].toarray()
+        own[peaks] = nnls(mixing, own[peaks])[0]
+    return own
 
-    NaN where there is but one library.
-    """
-    rho = betabinomial.estimate_dispersion(linear, gene, np.ones((linear.shape[1], 1)))
-    share = _ratio(linear.sum(axis=1), gene.sum(axis=1))
-    return rho * _ratio(1 - share, share)
 
-
-def _shares(own: Array, parts: Array, inputs: tuple[IntArray, IntArray]) -> tuple[Array, Array]:
+def _shares(own: Array, parts: Array, levels: Levels) -> tuple[Array, Array]:
     """Return the shares of circles and, last, of linear RNA at a peak in each level.
 
     Where circles seem to have more fragments than there are, all are scaled down, in both levels
     alike.
     """
-    levels = [
-        (parts[:, columns].sum(axis=1), own[columns].sum() + _PSEUDO_COUNT) for columns in inputs
+    counted = [
+        (parts[:, columns].sum(axis=1), own[columns].sum() + _PSEUDO_COUNT) for columns in levels
     ]
-    scale = min(1.0, *(total / max(part.sum(), _TINY) for part, total in levels))
-    shares = [scale * part / total for part, total in levels]
+    scale = min(1.0, *(total / max(part.sum(), _TINY) for part, total in counted))
+    shares = [scale * part / total for part, total in counted]
     one, other = (np.append(share, max(1 - share.sum(), 0.0)) for share in shares)
     return one, other
 
@@ -437,19 +382,16 @@ def _extremes(
     """Return the lowest and highest log change of a peak by the shares of its molecules alone."""
     test, reference = shares
     mean = (test + reference) / 2
+    excess = max(enrichment - 1, 0.0)
+    most = max(highest - 1, excess / float(mean.max()))
     changes = [0.0]
     for growth in (test - reference, reference - test):
         folds = np.ones(len(mean))
-        left = max(enrichment - 1, 0.0)
-        for part in np.argsort(-_ratio(growth, mean), kind="stable").tolist():
+        left = excess
+        for part in np.argsort(-ratio(growth, mean), kind="stable").tolist():
             if mean[part] > 0:
-                added = min(left, (highest - 1) * mean[part])
+                added = min(left, most * mean[part])
                 folds[part] += added / mean[part]
                 left -= added
         changes.append(float(np.log((test @ folds) / (reference @ folds))))
     return min(changes), max(changes)
-
-
-def _ratio(over: Array, under: Array) -> Array:
-    """Divide; 0 where there is nothing to divide by."""
-    return np.divide(over, under, out=np.zeros_like(over), where=under > _TINY)

@@ -799,12 +799,19 @@ def _peaks_part(evidence: Evidence) -> Part:
     if peaks.empty:
         return Part("Peaks", ["No peaks were found."])
     lengths = pd.Series(figures.peak_lengths(peaks))
+    introns = int((peaks["region"] == "intron").sum())
+    apart = (
+        f" {count_of(introns, 'peak')} in introns: depth, quality of the IPs, summits along the "
+        "transcript and letters around the motif are of the others."
+        if introns
+        else ""
+    )
     motifs = peaks["drach"].dropna()
     with_motif = f"; {float((motifs > 0).mean()):.0%} contain a DRACH motif" if len(motifs) else ""
     text = (
         f"{count_of(len(peaks), 'peak')} in {count_of(peaks['gene_id'].nunique(), 'gene')}, "
         f"median width {lengths.median():.0f} nt, median enrichment "
-        f"{2 ** peaks['log2_enrichment'].median():.1f}-fold{with_motif}."
+        f"{2 ** peaks['log2_enrichment'].median():.1f}-fold{with_motif}.{apart}"
     )
     metagene, motif = evidence.get("metagene"), evidence.get("motif")
     drawn = [
