@@ -93,7 +93,13 @@ def test_peaks_without_motifs_are_described_without_them():
     bare = peaks.assign(drach=pd.NA, drach_distance=pd.NA)
     (part,) = report.peaks_section(evidence(peaks=tables.PEAKS.frame(bare))).parts
     assert "DRACH" not in part.paragraphs[0]
-    assert part.paragraphs[0].endswith("-fold.")
+    assert "-fold. 3 peaks in introns" in part.paragraphs[0]
+
+
+def test_peaks_in_exons_alone_need_no_word_on_introns():
+    peaks = study.peaks()
+    (part,) = report.peaks_section(evidence(peaks=peaks[peaks["region"] != "intron"])).parts
+    assert "intron" not in part.paragraphs[0]
 
 
 def test_immunoprecipitation_of_one_condition_says_so():
