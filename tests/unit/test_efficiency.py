@@ -119,3 +119,14 @@ def test_features_without_fragments_get_no_offset() -> None:
     ip[0] = inputs[0] = 0
     found = Efficiency(OWN, 0.0, 0.5, 400)
     assert efficiency_offset(ip, inputs, RATIO, DESIGN, found)[0].tolist() == [0.0] * 6
+
+
+def test_ips_of_a_level_that_happen_to_be_alike_do_not_make_a_change() -> None:
+    """A batch of IPs that enrich less is no change of methylation, however alike they are."""
+    own = np.array([0.01, -0.01, 0.0, -0.5, -0.51, -0.5])
+    ip, inputs, _ = simulate(own)
+    found = estimate_efficiency(ip, inputs, RATIO, DESIGN)
+    assert not found.is_global_change
+    assert found.pvalue < 0.2
+    offset = efficiency_offset(ip, inputs, RATIO, DESIGN, found)
+    assert offset[:, 3:].mean() - offset[:, :3].mean() == pytest.approx(-0.42, abs=0.08)

@@ -18,9 +18,14 @@ What is taken out
 -----------------
 Differences between the pairs of one level of the contrast are technical, and taken out. One
 between the levels may be technical too, or a change of methylation as a whole (a writer knocked
-down): ``d`` alone cannot tell. Where it is larger than the differences within the levels explain
-(Student's t test of the contrast's column, at `GLOBAL_PVALUE`), it is left in, and every feature
-shows it; else it is taken out, and features are compared with the bulk of them.
+down): ``d`` alone cannot tell. Where it is larger than technical differences are, it is left in,
+and every feature shows it; else it is taken out, and features are compared with the bulk of them.
+The test is a moderated one (Smyth 2004, Statistical Applications in Genetics and Molecular Biology
+3:3) of the contrast's column, at `GLOBAL_PVALUE`: a few IPs of one level often are alike by chance,
+and to take that for their precision would make a change of everything out of one bad IP batch. So
+the variance within the levels counts with `PRIOR_DEGREES` more degrees of freedom at `PRIOR_SPREAD`
+squared. Replicates of the real studies this was looked at on differ by standard deviations of 0.1
+to 0.85. With 3 IPs against 3, a change is kept from about 2.2-fold on.
 """
 
 from __future__ import annotations
@@ -36,6 +41,10 @@ Array = npt.NDArray[np.float64]
 #: A difference between the levels is taken for real up to this p-value: where it is by chance, all
 #: features seem to change.
 GLOBAL_PVALUE = 0.01
+#: Standard deviation of log efficiency between IPs that is expected before any is seen, ...
+PRIOR_SPREAD = 0.4
+#: ... and the degrees of freedom that this is worth.
+PRIOR_DEGREES = 4
 #: Features that tell the efficiency: at least so many, ...
 LEAST_FEATURES = 30
 #: ... of so many fragments in each pair, IP and input, in the mean, ...
@@ -150,10 +159,11 @@ def _weighted_medians(values: Array, weights: Array) -> Array:
 
 
 def _contrast(own: Array, design: Array, degrees: int) -> tuple[float, float]:
-    """Return the coefficient of the last column and the p-value of its t test."""
+    """Return the coefficient of the last column and the p-value of its moderated t test."""
     coefficients = np.linalg.lstsq(design, own, rcond=None)[0]
     residual = own - design @ coefficients
-    variance = (residual @ residual) / degrees * np.linalg.inv(design.T @ design)[-1, -1]
+    known = degrees + PRIOR_DEGREES
+    spread = (residual @ residual + PRIOR_DEGREES * PRIOR_SPREAD**2) / known
+    variance = spread * np.linalg.inv(design.T @ design)[-1, -1]
     shift = float(coefficients[-1])
-    statistic = abs(shift) / np.sqrt(max(variance, 1e-12))
-    return shift, float(2 * student.sf(statistic, degrees))
+    return shift, float(2 * student.sf(abs(shift) / np.sqrt(variance), known))

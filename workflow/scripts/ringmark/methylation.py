@@ -100,7 +100,10 @@ def compare_methylation(
     matrix = design.matrix.to_numpy()
     levels = _input_levels(inputs, design, context)
     told = slice(None) if context is None else context.exonic
-    efficiency = estimate_efficiency(successes[told], levels.rate[told], log_ratio, matrix)
+    # of their own input: what is borrowed from genes may err for many peaks alike
+    efficiency = estimate_efficiency(
+        successes[told], inputs.to_numpy(dtype=float)[told], log_ratio, matrix
+    )
     own = log_ratio + efficiency_offset(successes, levels.rate, log_ratio, matrix, efficiency)
     null = _explained(successes, levels, own, design, inputs, context)
     table = odds_test(
