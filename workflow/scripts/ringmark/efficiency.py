@@ -12,7 +12,9 @@ is enriched
 weak ones, though no methyl group has changed. With ``f = exp(d) F``, ``F`` common to all pairs and
 the ``d`` of all pairs adding up to 0, the features tell ``d``: given ``F m`` of each feature, the
 mean over pairs, it is where the median over features of observed less expected log enrichment is 0.
-Features count by their information on ``d``; a median does not see changes of the minority.
+Features count by their information on ``d``. A median hardly sees changes of the minority, and
+not at all those of features that change between the levels by more than `OUTLIER` standard
+deviations from the bulk: they are left out.
 
 What is taken out
 -----------------
@@ -52,10 +54,15 @@ LEAST_FRAGMENTS = 40.0
 #: ... enriched over background by this share of it.
 LEAST_EXCESS = 0.5
 
+#: Standard deviations from the median beyond which a feature's change is its own.
+OUTLIER = 2.5
+
 _ROUNDS = 25
 #: Enrichments at or below background are set to this excess for their mean.
 _FLOOR = 0.05
 _PSEUDO_COUNT = 0.5
+#: Median of the absolute value of a standard normal variable.
+_MEDIAN_DEVIATION = 0.6745
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,9 @@ def estimate_efficiency(ip: Array, inputs: Array, log_ratio: Array, design: Arra
         expected = np.exp(own) * common[strong][:, None]
         residual = np.log(np.maximum(1 + excess[strong], 1e-9)) - np.log1p(expected)
         slope = expected / (1 + expected)
-        own = own + _weighted_medians(residual / slope, slope / np.sqrt(variance[strong]))
+        value, error = residual / slope, np.sqrt(variance[strong]) / slope
+        alike = _changes_no_more_than_most(value, error, design)
+        own = own + _weighted_medians(value, alike[:, None] / error)
         own -= own.mean()
     shift, pvalue = _contrast(own, design, degrees)
     return Efficiency(own, shift, pvalue, int(strong.sum()))
@@ -148,6 +157,19 @@ def _enrichment(ip: Array, inputs: Array, log_ratio: Array) -> Array:
 def _common(excess: Array, own: Array) -> Array:
     """Return the excess of each feature over background at the mean efficiency, (features,)."""
     return np.exp(np.log(np.maximum(excess / np.exp(own), _FLOOR)).mean(axis=1))
+
+
+def _changes_no_more_than_most(value: Array, error: Array, design: Array) -> npt.NDArray[np.bool_]:
+    """Return which features differ between the levels as most do, shape (features,).
+
+    Deviations are in standard errors; where features scatter more than these, in so many times
+    more.
+    """
+    contrast = np.linalg.pinv(design)[-1]
+    change = value @ contrast
+    deviation = (change - np.median(change)) / np.sqrt(error**2 @ contrast**2)
+    scale = max(1.0, float(np.median(np.abs(deviation))) / _MEDIAN_DEVIATION)
+    return np.abs(deviation) <= OUTLIER * scale
 
 
 def _weighted_medians(values: Array, weights: Array) -> Array:
