@@ -75,6 +75,16 @@ def test_every_rule_reruns_when_the_modules_of_its_program_change(text):
 
 
 @pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_rules_that_change_another_rerun_with_its_program(path):
+    # what they state in place of the other's is all they have
+    text = path.read_text()
+    rules = dict(rules_of(path))
+    for base, rest in re.findall(r"^use rule (\w+) as \w+ with:\n((?:[ \n].*\n?)*)", text, re.M):
+        (digest,) = re.findall(r"^\s+(digest=.+),$", rules[base].split("use rule")[0], re.M)
+        assert "params:" not in rest or f"{digest}," in rest
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
 def test_rule_files_open_with_what_they_do(path):
     assert path.read_text().startswith('"""')
 

@@ -55,9 +55,11 @@ rule count_bins:
         runtime=240,
     params:
         digest=digest_of(f"{SCRIPTS}/count_bins.py"),
+        introns=[],
     shell:
         r"""
         python {input.script:q} \
+            {params.introns:q} \
             --bam {input.bam:q} \
             --annotation {input.annotation:q} \
             --summary {input.summary:q} \
@@ -66,36 +68,19 @@ rule count_bins:
         """
 
 
-rule count_introns:
-    input:
-        script=f"{SCRIPTS}/count_bins.py",
-        bam="results/alignment/{library}.bam",
-        annotation="results/reference/transcripts.tsv",
-        summary="results/alignment/{library}.tsv",
+use rule count_bins as count_introns with:
     output:
         bins="results/m6a/introns/{library}.npz",
     log:
         "results/logs/m6a/count_introns/{library}.log",
     benchmark:
         "results/benchmarks/m6a/count_introns/{library}.tsv"
-    conda:
-        "../../envs/ringmark.yaml"
-    threads: 1
     resources:
         mem_mb=scaled(8000),
         runtime=240,
     params:
         digest=digest_of(f"{SCRIPTS}/count_bins.py"),
-    shell:
-        r"""
-        python {input.script:q} \
-            --introns \
-            --bam {input.bam:q} \
-            --annotation {input.annotation:q} \
-            --summary {input.summary:q} \
-            --output {output.bins:q} \
-            2>{log:q}
-        """
+        introns="--introns",
 
 
 rule call_peaks:
