@@ -404,8 +404,7 @@ def permuted(
     for way in splits(sizes) if min(sizes) > 1 else ():
         study = _relabelled(ordered, way, truth.conditions)
         table = compare_methylation(ip, inputs, background, study, context=context).table
-        pvalues = table["pvalue"]
-        values = pvalues.reindex(run.peaks.index).to_numpy(dtype=np.float64)[unchanged]
+        values = table["pvalue"].reindex(run.peaks.index).to_numpy(dtype=np.float64)[unchanged]
         small.append(values[~np.isnan(values)] < SIGNIFICANT)
     yield share("permuted_below_05", np.concatenate([np.zeros(0, dtype=bool), *small]))
 

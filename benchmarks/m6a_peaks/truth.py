@@ -310,7 +310,7 @@ class Run:
         columns = ("chrom", "start", "strand", "block_sizes", "block_starts")
         rows = zip(*(self.peaks[name].tolist() for name in columns), strict=True)
         return [
-            Region(chrom, _blocks(start, strand, sizes, starts))
+            Region(chrom, Blocks.from_bed(start, sizes, starts, strand))
             for chrom, start, strand, sizes, starts in rows
         ]
 
@@ -318,9 +318,3 @@ class Run:
     def widths(self) -> IntArray:
         """Spliced lengths of the peaks, shape (peaks,)."""
         return np.array([region.blocks.length for region in self.regions], dtype=np.int64)
-
-
-def _blocks(start: int, strand: str, sizes: str, starts: str) -> Blocks:
-    """Return the blocks of a peak from the columns of BED12."""
-    left = start + np.array([int(text) for text in starts.split(",")])
-    return Blocks(left, left + np.array([int(text) for text in sizes.split(",")]), strand)

@@ -135,3 +135,12 @@ def test_one_base():
         item = Blocks(np.array([7]), np.array([8]), strand)
         assert item.to_spliced(np.array([7, 8])).tolist() == [0, -1]
         assert item.to_genome(np.array([0])).tolist() == [7]
+
+
+def test_blocks_of_a_bed_line():
+    blocks = Blocks.from_bed(100, "10,20", "0,50", "-")
+    assert blocks.starts.tolist() == [100, 150]
+    assert blocks.ends.tolist() == [110, 170]
+    assert blocks.strand == "-"
+    with pytest.raises(ValueError):
+        Blocks.from_bed(100, "10,", "0,50", "-")

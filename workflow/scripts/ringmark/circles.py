@@ -97,13 +97,12 @@ def read_circle_blocks(path: Path) -> dict[str, tuple[str, Blocks]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             chrom, start, _, name, _, strand, _, _, _, _, sizes, starts = line.split("\t")
-            lefts = int(start) + np.array(starts.split(","), dtype=np.int64)
-            rights = lefts + np.array(sizes.split(","), dtype=np.int64)
+            blocks = Blocks.from_bed(int(start), sizes, starts, strand)
         except ValueError as error:
             raise InputError(
                 f"{path}: line {number}: {line[:80]!r} is no BED12", "make the circles again"
             ) from error
-        circles[name] = (chrom, Blocks(lefts, rights, strand))
+        circles[name] = (chrom, blocks)
     return circles
 
 

@@ -142,9 +142,8 @@ class PeaksOnCircles:
         self._peaks: dict[tuple[str, str], list[tuple[Blocks, str, frozenset[str], float]]]
         self._peaks = defaultdict(list)
         for row in peaks.itertuples(index=False):
-            starts = row.start + np.array(row.block_starts.rstrip(",").split(","), dtype=np.int64)
-            sizes = np.array(row.block_sizes.rstrip(",").split(","), dtype=np.int64)
-            blocks = Blocks(starts, starts + sizes, row.strand)
+            sizes, starts = row.block_sizes.rstrip(","), row.block_starts.rstrip(",")
+            blocks = Blocks.from_bed(row.start, sizes, starts, row.strand)
             conditions = frozenset(str(row.conditions).split(","))
             self._peaks[row.chrom, row.strand].append(
                 (blocks, row.peak, conditions, float(row.pvalue))

@@ -48,6 +48,25 @@ class Blocks:
     ends: IntArray
     strand: str = "+"
 
+    @classmethod
+    def from_bed(cls, start: int, sizes: str, starts: str, strand: str) -> Blocks:
+        """Return the blocks that the columns of a BED12 line describe.
+
+        Parameters
+        ----------
+        start
+            On the genome.
+        sizes, starts
+            Lengths of the blocks, and their starts from `start` on, comma-separated.
+
+        Raises
+        ------
+        ValueError
+            If there is something else than whole numbers.
+        """
+        lefts = start + np.array(starts.split(","), dtype=np.int64)
+        return cls(lefts, lefts + np.array(sizes.split(","), dtype=np.int64), strand)
+
     @cached_property
     def length(self) -> int:
         """Spliced length in nucleotides."""

@@ -35,6 +35,7 @@ of a peak is its neighbours', and by how much a change of theirs moves it.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -202,7 +203,10 @@ def peak_context(
     found = _Circles(circles, back_splices[list(counts.columns)], length, stranded)
     order = {gene.gene_id: number for number, gene in enumerate(layout.genes)}
     numbers = np.array([order[name] for name in peaks["gene_id"]], dtype=np.int64)
-    regions = [_region(row) for row in peaks[list(_REGION)].itertuples(index=False)]
+    regions = [
+        (row.chrom, Blocks.from_bed(row.start, row.block_sizes, row.block_starts, row.strand))
+        for row in peaks.itertuples()
+    ]
     own = counts.to_numpy(dtype=np.float64)
     exonic = (peaks["region"] != "intron").to_numpy(dtype=bool)
     totals = np.column_stack([item.totals for item in inputs])[numbers].astype(np.float64)
@@ -242,16 +246,6 @@ def peak_context(
 def _molecule(exons: Blocks, spliced: bool) -> Blocks:
     """Return the RNA that a peak in exons, or in an intron, of a gene is on."""
     return exons if spliced else Blocks(exons.starts[:1], exons.ends[-1:], exons.strand)
-
-
-_REGION = ("chrom", "start", "strand", "block_sizes", "block_starts")
-
-
-def _region(row: tuple[str, int, str, str, str]) -> tuple[str, Blocks]:
-    """Return contig and blocks of a row of the table of peaks."""
-    chrom, start, strand, sizes, starts = row
-    lefts = int(start) + np.array(str(starts).split(","), dtype=np.int64)
-    return chrom, Blocks(lefts, lefts + np.array(str(sizes).split(","), dtype=np.int64), strand)
 
 
 class _Circles:
@@ -343,10 +337,7 @@ def _pairs_within(numbers: IntArray) -> Iterator[tuple[int, int]]:
     for position, number in enumerate(numbers.tolist()):
         members[number].append(position)
     for group in members.values():
-        for first in group:
-            for second in group:
-                if first != second:
-                    yield first, second
+        yield from itertools.permutations(group, 2)
 
 
 def _own_excess(shares: csr_array, excess: Array) -> Array:

@@ -81,15 +81,8 @@ class Table:
             return
         for row in rows:
             self._require(row)
-        with (
-            whole_file(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as handle,
-        ):
-            writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-            writer.writerow(self.columns)
-            writer.writerows(
-                [_text(row[name], kind) for name, kind in self.columns.items()] for row in rows
-            )
+        texts = ([_text(row[name], kind) for name, kind in self.columns.items()] for row in rows)
+        _write_lines(self.columns, texts, path)
 
     def _require(self, present: Container[str]) -> None:
         missing = [name for name in self.columns if name not in present]
@@ -299,13 +292,18 @@ def write_counts(
     ids: Sequence[str], columns: Mapping[str, Iterable[int]], path: str | Path, id_name: str
 ) -> None:
     """Write a count matrix from its columns, as `write_matrix` does, without pandas."""
+    _write_lines([id_name, *columns], zip(ids, *columns.values(), strict=True), path)
+
+
+def _write_lines(header: Iterable[str], rows: Iterable[Iterable[object]], path: str | Path) -> None:
+    """Write a table of texts, complete or not at all, without pandas."""
     with (
         whole_file(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as handle,
     ):
         writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
-        writer.writerow([id_name, *columns])
-        writer.writerows(zip(ids, *columns.values(), strict=True))
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 LIBRARIES = Table(
