@@ -38,6 +38,9 @@ from ringmark.tables import QUALITY, write_tsv
 #: What the workflow is run to.
 RESULTS_WANTED = ("results/m6a/quality.tsv", "results/differential/methylation.tsv")
 
+#: What ``call_peaks.py`` writes.
+OUTPUTS = ("peaks", "bed", "ip-counts", "input-counts", "background", "gene-background")
+
 #: Figures of the table of all runs.
 SHOWN = (
     "precision",
@@ -109,7 +112,7 @@ def call_one_condition(case: Case, pairs: pd.DataFrame, usage: Path) -> None:
     command += ["--bins", *(f"results/m6a/bins/{name}.npz" for name in libraries)]
     command += ["--annotation", "results/reference/transcripts.tsv"]
     command += ["--genome", "results/reference/genome.fa"]
-    for name in ("peaks", "bed", "ip-counts", "input-counts", "background"):
+    for name in OUTPUTS:
         command += [f"--{name}", f"one_condition/{name}"]
     ended = subprocess.run(
         command, cwd=case.run, env=metered(usage), capture_output=True, text=True, check=False

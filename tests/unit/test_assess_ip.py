@@ -302,7 +302,10 @@ def assessed(samples, output, pairs):
         options += ["--pair", *pair]
     options += ["--bins", *sorted(folder.glob("*.npz"))]
     made = ["--peaks", output / "peaks.tsv", "--background", output / "background.tsv"]
-    others = [f"--{name}={output / name}" for name in ("bed", "ip-counts", "input-counts")]
+    others = [
+        f"--{name}={output / name}"
+        for name in ("bed", "ip-counts", "input-counts", "gene-background")
+    ]
     assert call_peaks.main([str(item) for item in (*options, *made, *others)]) == 0
     more = ["--output", output / "quality.tsv", "--saturation", output / "saturation.tsv"]
     assert assess_ip.main([str(item) for item in (*options, *made, *more)]) == 0

@@ -119,6 +119,27 @@ def test_pairs_have_their_own_ratios_and_share_deviations():
     assert np.corrcoef(own.mean(axis=1), deviation)[0, 1] > 0.95
 
 
+def test_the_error_of_a_gene_covers_what_is_missed():
+    """Deviations of genes with many and with few fragments lie within the errors that are told."""
+    layout = layout_of(*[1000] * 300)
+    generator = np.random.default_rng(16)
+    deviation = generator.normal(0, 0.3, 300)
+    ip, control = counts(layout, generator, 1.0, deviation=deviation)
+    rare = layout.gene_of_bin % 2 == 0
+    ip[rare], control[rare] = (
+        generator.binomial(ip[rare], 0.05),
+        generator.binomial(control[rare], 0.05),
+    )
+    ip[layout.gene_of_bin == 0], control[layout.gene_of_bin == 0] = 0, 0
+    found = estimate_background(*one_pair(ip, control), layout, 25)
+    missed = (found.gene_log_ratio[:, 0] - found.log_ratio[0] - deviation) / found.gene_error
+    for chosen in (slice(2, None, 2), slice(1, None, 2)):
+        assert 0.7 < np.sqrt((missed[chosen] ** 2).mean()) < 1.3
+    assert found.deviation == pytest.approx(0.3, rel=0.25)
+    assert found.gene_error[0] == pytest.approx(found.deviation, rel=0.01)
+    assert np.median(found.gene_error[1::2]) < 0.5 * np.median(found.gene_error[2::2])
+
+
 @pytest.mark.parametrize("planted", [0.02, 0.1])
 def test_dispersion_is_that_of_the_counts(planted):
     layout = layout_of(*[2000] * 60)

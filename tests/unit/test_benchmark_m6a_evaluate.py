@@ -11,6 +11,7 @@ from toy_m6a import peak, quality_row, quality_rows, site, write_results, write_
 import assess_ip
 import call_peaks
 from benchmarks.m6a_peaks import evaluate
+from benchmarks.m6a_peaks.run import OUTPUTS
 from benchmarks.m6a_peaks.truth import Run, Truth
 from ringmark.annotation import Annotation
 from ringmark.bins import BinLayout, Coverage
@@ -361,10 +362,7 @@ def write_run(folder, enriched):
             options += ["--bins", str(path)] if "--bins" not in options else [str(path)]
     for row in quality_rows():
         options += ["--pair", *names_of(row)]
-    places = {
-        name: str(results / "m6a" / f"{name.replace('-', '_')}.tsv")
-        for name in ("peaks", "bed", "ip-counts", "input-counts", "background")
-    }
+    places = {name: str(results / "m6a" / f"{name.replace('-', '_')}.tsv") for name in OUTPUTS}
     outputs = [word for name, place in places.items() for word in (f"--{name}", place)]
     assert call_peaks.main([*options, *outputs]) == 0
     made = ["--peaks", places["peaks"], "--background", places["background"]]

@@ -306,3 +306,55 @@ def test_an_interval_as_null_is_tested_at_its_nearer_end():
         assert found.pvalue[beyond] == pytest.approx(shifted.pvalue[beyond], rel=1e-5)
     plain = likelihood_ratio_test(successes, totals, design, 1, dispersion=0.0)
     assert found.log2FoldChange == pytest.approx(plain.log2FoldChange)
+
+
+def test_a_spread_under_the_null_equals_an_independent_implementation():
+    """The null's likelihood is the highest of likelihood times normal density over its maximum."""
+    rng = np.random.default_rng(11)
+    totals = rng.negative_binomial(3, 3 / (3 + 60), size=(8, 3))
+    offset = rng.normal(0, 0.4, size=(8, 3))
+    successes = simulate(rng, totals, rng.uniform(0.3, 0.9, size=(8, 1)), 0.02)
+    spread = np.linspace(0, 0.7, 8)
+    design = np.ones((3, 1))
+    result = likelihood_ratio_test(
+        successes, totals, design, 0, offset, 0.02, alternative="greater", null_spread=spread
+    )
+    plain = likelihood_ratio_test(successes, totals, design, 0, offset, 0.02, alternative="greater")
+    for row in range(8):
+        arguments = successes[row], totals[row]
+        full, beta = reference_log_likelihood(*arguments, design, offset[row], 0.02)
+        scale = (1 - 0.02) / 0.02
+
+        def penalised(shift, arguments=arguments, row=row, scale=scale):
+            p = expit(offset[row] + shift)
+            value = betabinom.logpmf(*arguments, p * scale, (1 - p) * scale).sum()
+            return shift[0] ** 2 / (2 * spread[row] ** 2) - value
+
+        if spread[row]:
+            found = minimize(penalised, [0.0], method="Nelder-Mead", options={"xatol": 1e-9})
+            null = -found.fun
+        else:
+            null = reference_log_likelihood(*arguments, np.empty((3, 0)), offset[row], 0.02)[0]
+        root = np.sqrt(max(2 * (full - null), 0)) * np.sign(beta[0])
+        assert result.pvalue[row] == pytest.approx(norm.sf(root), abs=1e-4)
+    assert (result.stat[1:] < plain.stat[1:]).all()
+    assert result.log2FoldChange == pytest.approx(plain.log2FoldChange)
+
+
+def test_what_all_observations_share_is_allowed_for():
+    rng = np.random.default_rng(12)
+    own = rng.normal(0, 0.4, (3000, 1))
+    totals = rng.poisson(150, (3000, 4))
+    successes = simulate(rng, totals, expit(own), 0.0)
+    result = likelihood_ratio_test(successes, totals, np.ones((4, 1)), 0, 0.0, 0.0, null_spread=0.4)
+    assert (result.pvalue < 0.05).mean() == pytest.approx(0.05, abs=0.012)
+
+
+def test_degrees_of_freedom_are_told():
+    totals = np.full((20, 6), 50)
+    successes = np.random.default_rng(2).binomial(totals, 0.5)
+    known = likelihood_ratio_test(successes, totals, THREE_AGAINST_THREE, 1, dispersion=0.0)
+    assert np.isinf(known.degrees).all()
+    told = likelihood_ratio_test(successes, totals, THREE_AGAINST_THREE, 1)
+    assert told.degrees.shape == (20,)
+    assert (told.degrees >= 4).all()

@@ -6,10 +6,10 @@ import call_peaks
 from ringmark.annotation import Annotation, Gene, Transcript
 from ringmark.bins import BinLayout, Coverage
 from ringmark.intervals import Blocks
-from ringmark.tables import PEAKS, read_matrix
+from ringmark.tables import GENE_BACKGROUND, PEAKS, read_matrix
 
 LENGTH, SITE = 2000, 1000
-OUTPUTS = ("peaks", "bed", "ip-counts", "input-counts", "background")
+OUTPUTS = ("peaks", "bed", "ip-counts", "input-counts", "background", "gene-background")
 
 
 def simulate(layout, generator, fragments, enriched):
@@ -153,6 +153,19 @@ def test_background_is_that_of_the_unmethylated_genes(study, tmp_path):
     assert table.columns.tolist() == ["ip_library", "input_library", "log_ratio"]
     assert table["ip_library"].tolist() == [item[0] for item in ALL]
     np.testing.assert_allclose(table["log_ratio"], np.log(20_000 * 0.2 / 4_000), atol=0.08)
+
+
+def test_background_of_genes_stands_around_that_of_their_pair(study, tmp_path):
+    run(study, tmp_path, ALL)
+    table = pd.read_csv(tmp_path / "gene-background.out", sep="\t")
+    assert list(table.columns) == list(GENE_BACKGROUND.columns)
+    pairs = pd.read_csv(tmp_path / "background.out", sep="\t").set_index("ip_library")["log_ratio"]
+    any_gene = table[table["gene_id"].isna()].set_index("ip_library")
+    assert any_gene["log_ratio"].to_dict() == pytest.approx(pairs.to_dict())
+    of_genes = table.dropna(subset="gene_id")
+    assert len(of_genes) == 12 * len(ALL)
+    assert (of_genes["log_ratio"] - of_genes["ip_library"].map(pairs)).abs().max() < 0.3
+    assert (table["error"] > 0).all()
 
 
 def test_one_pair_is_enough(study, tmp_path):

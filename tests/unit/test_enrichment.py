@@ -9,16 +9,20 @@ import pandas as pd
 import pytest
 
 from ringmark.annotation import Annotation, Gene, Transcript
+from ringmark.detection import Reach
 from ringmark.enrichment import (
     MIN_FRAGMENTS,
+    TYPICAL_LOG2_ENRICHMENT,
+    CircleBackground,
     PeaksOnCircles,
     circle_enrichment,
     circle_m6a_table,
     drach_on_circle,
+    typical_enrichment,
 )
 from ringmark.intervals import Blocks
 from ringmark.study import Library, Pair
-from ringmark.tables import CIRCLE_M6A, PEAKS, POOLED
+from ringmark.tables import CIRCLE_M6A, GENE_BACKGROUND, PEAKS, POOLED
 
 #: IP fragments for one input fragment of background.
 RATIO = 0.5
@@ -45,8 +49,15 @@ def pairs(replicates: int, conditions: Sequence[str] = ("a", "b")) -> list[Pair]
     ]
 
 
-def background(study: Sequence[Pair], ratio: float = RATIO) -> dict[str, float]:
-    return {pair.ip.name: float(np.log(ratio)) for pair in study}
+def background(
+    study: Sequence[Pair], counts: pd.DataFrame, ratio: float = RATIO, error: float = 0.0
+) -> CircleBackground:
+    """The same ratio of all circles in all pairs, known up to an error."""
+    columns = [pair.ip.name for pair in study]
+    return CircleBackground(
+        pd.DataFrame(np.log(ratio), counts.index, columns),
+        pd.DataFrame(error, counts.index, columns),
+    )
 
 
 def draw(
@@ -76,7 +87,7 @@ def draw(
 def test_null_gives_no_enrichment(replicates: int) -> None:
     study = pairs(replicates, ("a",))
     counts = draw(study, 400, np.ones(400), noise=0.1 * (replicates > 1))
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert (result["padj"] < 0.05).sum() <= 1
     assert (result["pvalue"] < 0.05).mean() < 0.075
 
@@ -87,7 +98,7 @@ def test_planted_enrichment_is_found(replicates: int) -> None:
     factors = np.ones(200)
     factors[:60] = 6
     counts = draw(study, 200, factors, noise=0.1)
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     hit = (result["padj"] < 0.05).to_numpy()
     assert hit[:60].mean() > 0.85
     assert hit[60:].sum() <= 0.1 * hit.sum()
@@ -98,7 +109,7 @@ def test_planted_enrichment_is_found(replicates: int) -> None:
 def test_depletion_is_not_enrichment() -> None:
     study = pairs(3, ("a",))
     counts = draw(study, 50, np.full(50, 0.2))
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert (result["log2_enrichment"] < 0).all()
     assert result["pvalue"].min() > 0.5
 
@@ -107,10 +118,10 @@ def test_depletion_is_not_enrichment() -> None:
 def test_enrichment_is_relative_to_the_background(ratio: float) -> None:
     study = pairs(3, ("a",))
     counts = draw(study, 100, np.ones(100), depth=200, ratio=ratio)
-    right = circle_enrichment(counts, study, background(study, ratio))
+    right = circle_enrichment(counts, study, background(study, counts, ratio), 0.05)
     assert abs(right["log2_enrichment"].median()) < 0.15
     assert not (right["padj"] < 0.05).any()
-    wrong = circle_enrichment(counts, study, background(study, ratio / 4))
+    wrong = circle_enrichment(counts, study, background(study, counts, ratio / 4), 0.05)
     assert wrong["log2_enrichment"].median() == pytest.approx(2, abs=0.2)
     assert (wrong["padj"] < 0.05).mean() > 0.9
 
@@ -120,16 +131,15 @@ def test_each_pair_has_its_own_background() -> None:
     counts = pd.DataFrame(
         {"a0_ip": [100], "a0_input": [50], "a1_ip": [25], "a1_input": [50]}, index=["c"]
     )
-    own = {"a0_ip": float(np.log(2)), "a1_ip": float(np.log(0.5))}
-    assert circle_enrichment(counts, study, own)["log2_enrichment"].item() == pytest.approx(
-        0, abs=0.01
-    )
+    ratios = pd.DataFrame({"a0_ip": np.log(2), "a1_ip": np.log(0.5)}, index=["c"])
+    result = circle_enrichment(counts, study, CircleBackground(ratios, ratios * 0), 0.05)
+    assert result["log2_enrichment"].item() == pytest.approx(0, abs=0.01)
 
 
 def test_reads_are_those_of_the_chosen_pairs() -> None:
     study = pairs(2)
     counts = draw(study, 4, np.ones(4))
-    result = circle_enrichment(counts, study[:2], background(study))
+    result = circle_enrichment(counts, study[:2], background(study, counts), 0.05)
     assert result["ip_reads"].tolist() == (counts["a0_ip"] + counts["a1_ip"]).tolist()
     assert result["input_reads"].tolist() == (counts["a0_input"] + counts["a1_input"]).tolist()
 
@@ -140,7 +150,7 @@ def test_circles_without_enough_fragments_have_no_p_value() -> None:
         {"a0_ip": [0, MIN_FRAGMENTS - 1, MIN_FRAGMENTS, 60], "a0_input": [0, 0, 0, 20]},
         index=list("wxyz"),
     )
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert result["pvalue"].isna().tolist() == [True, True, False, False]
     assert result["padj"].isna().tolist() == [True, True, False, False]
     assert np.isnan(result.loc["w", "log2_enrichment"])
@@ -152,7 +162,7 @@ def test_no_input_fragment_is_no_division_by_zero() -> None:
     counts = draw(study, 50, np.ones(50))
     counts.loc["c0"] = [30, 0, 25, 0]
     counts.loc["c1"] = [0, 30, 0, 30]
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert np.isfinite(result["log2_enrichment"]).all()
     assert result.loc["c0", "padj"] < 0.01
     assert result.loc["c1", "pvalue"] > 0.5
@@ -161,17 +171,19 @@ def test_no_input_fragment_is_no_division_by_zero() -> None:
 def test_no_circle_at_all() -> None:
     study = pairs(2)
     counts = draw(study, 0, np.ones(0))
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert result.empty
-    assert list(result.columns) == ["ip_reads", "input_reads", "log2_enrichment", "pvalue", "padj"]
+    assert list(result.columns) == [
+        "ip_reads", "input_reads", "log2_enrichment", "pvalue", "padj", "smallest_log2_enrichment",
+    ]  # fmt: skip
 
 
 def test_circles_without_any_fragment() -> None:
     study = pairs(2)
     counts = draw(study, 3, np.ones(3)) * 0
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert result[["ip_reads", "input_reads"]].to_numpy().sum() == 0
-    assert result[["log2_enrichment", "pvalue", "padj"]].isna().all().all()
+    assert result.drop(columns=["ip_reads", "input_reads"]).isna().all().all()
 
 
 def test_replicates_that_disagree_are_no_evidence() -> None:
@@ -182,9 +194,52 @@ def test_replicates_that_disagree_are_no_evidence() -> None:
     counts.loc["c0", ["a0_input", "a1_input", "a2_input"]] = 60
     counts.loc["c1", ["a0_ip", "a1_ip", "a2_ip"]] = 320
     counts.loc["c1", ["a0_input", "a1_input", "a2_input"]] = 60
-    result = circle_enrichment(counts, study, background(study))
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
     assert result.loc["c1", "padj"] < 0.05
     assert result.loc["c0", "pvalue"] > 100 * result.loc["c1", "pvalue"]
+
+
+def test_what_replicates_share_is_no_evidence() -> None:
+    """Host genes that deviate from the library's ratio: without the error too many pass."""
+    study = pairs(3, ("a",))
+    own = np.random.default_rng(5).lognormal(0, 0.3, 600)
+    counts = draw(study, 600, own, depth=200)
+    told = circle_enrichment(counts, study, background(study, counts, error=0.3), 0.05)
+    untold = circle_enrichment(counts, study, background(study, counts), 0.05)
+    assert 0.03 <= (told["pvalue"] < 0.05).mean() <= 0.065
+    assert (untold["pvalue"] < 0.05).mean() > 0.15
+    assert (told["padj"] < 0.05).sum() <= 1
+    assert told["log2_enrichment"].equals(untold["log2_enrichment"])
+
+
+def genes_background() -> pd.DataFrame:
+    rows = [
+        (None, "a_ip", -1.0, 0.3),
+        (None, "b_ip", -2.0, 0.4),
+        ("G1", "a_ip", -0.5, 0.1),
+        ("G1", "b_ip", -1.5, 0.1),
+        ("G2", "a_ip", -0.8, 0.2),
+    ]
+    columns = list(GENE_BACKGROUND.columns)
+    return GENE_BACKGROUND.frame([dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def test_background_is_that_of_the_host_gene() -> None:
+    hosts = pd.Series({"x": "G1", "y": "G2", "z": "G9", "w": None, "v": "G1"}, dtype="string")
+    found = CircleBackground.of_genes(genes_background(), hosts)
+    assert found.log_ratio.index.tolist() == list("xyzwv")
+    assert found.log_ratio["a_ip"].tolist() == [-0.5, -0.8, -1.0, -1.0, -0.5]
+    # G2 has no fragments in b
+    assert found.log_ratio["b_ip"].tolist() == [-1.5, -2.0, -2.0, -2.0, -1.5]
+    assert found.error["b_ip"].tolist() == [0.1, 0.4, 0.4, 0.4, 0.1]
+
+
+def test_background_without_genes_or_circles() -> None:
+    rows = genes_background().iloc[:2]
+    found = CircleBackground.of_genes(rows, pd.Series({"x": "G1"}, dtype="string"))
+    assert found.log_ratio.loc["x"].tolist() == [-1.0, -2.0]
+    none = CircleBackground.of_genes(genes_background(), pd.Series([], dtype="string"))
+    assert none.log_ratio.shape == (0, 2)
 
 
 # ---------------------------------------------------------------- DRACH
@@ -320,12 +375,23 @@ def test_no_peaks_and_no_genes() -> None:
 
 
 def table_of(
-    counts: pd.DataFrame, study: Sequence[Pair], rows: Sequence[dict[str, object]] = ()
+    counts: pd.DataFrame,
+    study: Sequence[Pair],
+    rows: Sequence[dict[str, object]] = (),
+    reach: Reach | None = None,
 ) -> pd.DataFrame:
     sequence = "T" * 95 + "GGACT" + "T" * 200
     circles = {str(name): ("c", CIRCLE, sequence) for name in counts.index}
-    peaks = PeaksOnCircles(PEAKS.frame(list(rows)), gene())
-    return circle_m6a_table(circles, counts, study, background(study), peaks, 0.05)
+    return circle_m6a_table(
+        circles,
+        counts,
+        study,
+        background(study, counts),
+        PEAKS.frame(list(rows)),
+        gene(),
+        0.05,
+        reach,
+    )
 
 
 def test_table_lists_conditions_and_the_pool() -> None:
@@ -389,3 +455,32 @@ def test_missing_values_are_missing_in_the_table() -> None:
     assert np.isfinite(table.loc[("few", "a"), "log2_enrichment"])
     assert (table["tier"] == "none").all()
     assert table["linear_peak"].isna().all()
+
+
+#: Fragments of 150 nt each, and none.
+REACH = Reach(150.0, np.maximum(1 - np.arange(151) / 150, 0.0))
+
+
+def test_three_answers_of_what_is_not_enriched() -> None:
+    """The circle of 300 nt is reached everywhere, a peak at the opposite end hardly."""
+    study = pairs(3, ("a",))
+    counts = draw(study, 40, np.ones(40), depth=60)
+    counts.loc["c0"] = [1, 2, 0, 1, 2, 1]
+    counts.loc["c1", ["a0_ip", "a1_ip", "a2_ip"]] = 1000
+    near = Reach(150.0, np.ones(151))
+    for reach, others in ((near, "not_methylated"), (REACH, "not_seen"), (None, "not_seen")):
+        table = table_of(counts, study, reach=reach).set_index(["circle", "condition"])
+        assert table.loc[("c0", "a"), "verdict"] == "cannot_be_seen"
+        assert table.loc[("c1", "a"), "verdict"] == "methylated"
+        assert table.loc[("c2", "a"), "verdict"] == others
+        assert table["within_reach"].isna().all() == (reach is None)
+
+
+def test_the_typical_enrichment_is_that_of_the_peaks_of_the_condition() -> None:
+    assert typical_enrichment(PEAKS.empty(), "a") == TYPICAL_LOG2_ENRICHMENT
+    rows = [peak(f"p{n}", 310, 320, "a") | {"log2_enrichment": 3.0} for n in range(20)]
+    rows += [peak(f"q{n}", 310, 320, "b") | {"log2_enrichment": 1.5} for n in range(30)]
+    table = PEAKS.frame(rows)
+    assert typical_enrichment(table, "a") == 3.0
+    assert typical_enrichment(table, "b") == 1.5
+    assert typical_enrichment(table, POOLED) == 1.5

@@ -55,6 +55,13 @@ def coverage(layout, genes, starts, strandedness="forward"):
     return Coverage(first, last, totals, lengths, number, number, layout.digest, strandedness)
 
 
+def no_background(pairs, pools, bins):
+    """A ratio of 1 everywhere, exactly known."""
+    return Background(
+        np.zeros(pairs), np.zeros((pools, pairs)), np.zeros(pools), 0.0, 0.0, np.ones(bins, bool)
+    )
+
+
 def uniform(layout, generator, number):
     genes = generator.integers(0, len(layout.genes), number)
     return genes, generator.integers(0, LENGTH - FRAGMENT + 1, number)
@@ -128,7 +135,7 @@ def test_shared_deviation_of_bins_widens_the_null():
     mean = np.exp(generator.normal(0, 0.5, (layout.bins, 1)))
     ip = generator.poisson(60 * mean, (layout.bins, 6))
     inputs = generator.poisson(60, (layout.bins, 6))
-    flat = Background(np.zeros(6), np.zeros((60, 6)), 0.0, np.ones(layout.bins, bool))
+    flat = no_background(6, 60, layout.bins)
     tests = score_bins(ip, inputs, flat, layout, 10, [[column] for column in range(6)])
     assert tests.spread == pytest.approx(0.25, rel=0.3)
     assert (tests.pvalue < 0.01).mean() < 0.03
@@ -138,7 +145,7 @@ def test_conditions_have_one_spread():
     layout = many_genes(60)
     generator = np.random.default_rng(4)
     mean = np.exp(generator.normal(0, 0.5, (layout.bins, 1)))
-    flat = Background(np.zeros(6), np.zeros((60, 6)), 0.0, np.ones(layout.bins, bool))
+    flat = no_background(6, 60, layout.bins)
     (prepared,) = study(layout, (), replicates=6)
     conditions = []
     for covered in (layout.bins, 60):
@@ -158,7 +165,7 @@ def test_bins_with_few_fragments_are_not_tested():
     layout = many_genes(2)
     ip, inputs = np.zeros((layout.bins, 1), int), np.zeros((layout.bins, 1), int)
     ip[:4, 0], inputs[:4, 0] = [9, 10, 0, 4], [0, 0, 10, 5]
-    flat = Background(np.zeros(1), np.zeros((2, 1)), 0.0, np.ones(layout.bins, bool))
+    flat = no_background(1, 2, layout.bins)
     tests = score_bins(ip, inputs, flat, layout, 10, [[0]])
     assert np.flatnonzero(tests.tested).tolist() == [1, 2]
     assert tests.pvalue[1] < 0.001 < 0.999 < tests.pvalue[2]

@@ -180,7 +180,7 @@ def test_m6a_of_a_circle_names_the_evidence():
         "yes, on the circle itself (tier 1); back-splice reads 17 IP, 8 input, padj 0.008"
     )
     assert report.m6a_words(pooled, ids[1]).startswith("possibly (tier 3)")
-    assert report.m6a_words(pooled, ids[2]).startswith("none seen")
+    assert report.m6a_words(pooled, ids[2]).startswith("cannot be seen: too few reads")
     assert report.m6a_words(pooled, "chr9:1-2:+") == "not tested"
     assert report.m6a_words(None, ids[0]) == "not measured"
 

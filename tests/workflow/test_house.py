@@ -37,6 +37,7 @@ FLOORS = (
     ),
     ("bins", "background", "summits", "peaks", "pairing", "saturation", "profiles", "simulate"),
     (
+        "detection",
         "enrichment",
         "efficiency",
         "input_levels",

@@ -1,7 +1,8 @@
 """m6A on circles: back-splice fragments in the IP against those in the input.
 
-Needs the list of circles, the peaks and the background ratio of each pair; makes
-results/circrna_m6a/circles.tsv with the evidence of every circle in tiers.
+Needs the list of circles, the peaks, the background ratio of each gene and how long fragments are;
+makes results/circrna_m6a/circles.tsv with the evidence of every circle in tiers, and what its counts
+could have shown.
 """
 
 CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS and GENOME else []
@@ -11,10 +12,12 @@ rule enrich_circles:
     input:
         script=f"{SCRIPTS}/enrich_circles.py",
         samples=config["samples"],
+        catalogue="results/circrna/circles.tsv",
         bed="results/circrna/circles.bed",
         fasta="results/circrna/circles.fa",
         bsj_counts="results/circrna/bsj_counts.tsv",
-        background="results/m6a/background.tsv",
+        background="results/m6a/gene_background.tsv",
+        bins=collect("results/m6a/bins/{library}.npz", library=IPS),
         peaks="results/m6a/peaks.tsv",
         annotation="results/reference/transcripts.tsv",
     output:
@@ -38,10 +41,12 @@ rule enrich_circles:
         python {input.script:q} \
             --samples {input.samples:q} \
             {params.contrast:q} \
+            --circles {input.catalogue:q} \
             --bed {input.bed:q} \
             --fasta {input.fasta:q} \
             --bsj-counts {input.bsj_counts:q} \
             --background {input.background:q} \
+            --bins {input.bins:q} \
             --peaks {input.peaks:q} \
             --annotation {input.annotation:q} \
             --fdr {params.fdr} \

@@ -96,6 +96,7 @@ rule call_peaks:
         ip_counts="results/m6a/ip_counts.tsv",
         input_counts="results/m6a/input_counts.tsv",
         background="results/m6a/background.tsv",
+        gene_background="results/m6a/gene_background.tsv",
     log:
         "results/logs/m6a/call_peaks.log",
     benchmark:
@@ -130,6 +131,7 @@ rule call_peaks:
             --ip-counts {output.ip_counts:q} \
             --input-counts {output.input_counts:q} \
             --background {output.background:q} \
+            --gene-background {output.gene_background:q} \
             2>{log:q}
         """
 

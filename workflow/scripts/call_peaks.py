@@ -10,8 +10,8 @@ A condition without a pair has no peaks, and a study without pairs has tables wi
 With ``--introns`` peaks are also called in introns, apart from those in exons; in the tables they
 follow these.
 
-The counts of a peak are the fragments that overlap it. The background table holds, for each pair,
-the natural log of IP over input fragments where nothing is methylated.
+The counts of a peak are the fragments that overlap it. The background tables hold the natural log
+of IP over input fragments where nothing is methylated: of each pair, and of each gene in each pair.
 
 How many bins were tested, and how many candidates each filter removed, is printed.
 """
@@ -22,7 +22,7 @@ import argparse
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ from ringmark.peaks import (
     well_covered,
     with_common_spread,
 )
-from ringmark.tables import BACKGROUND, PEAKS, write_counts
+from ringmark.tables import BACKGROUND, GENE_BACKGROUND, PEAKS, write_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--ip-counts", type=Path, required=True, help="peak by IP library")
     command.add_argument("--input-counts", type=Path, required=True, help="peak by input library")
     command.add_argument("--background", type=Path, required=True, help="log ratio of each pair")
+    command.add_argument(
+        "--gene-background", type=Path, required=True, help="log ratio of each gene in each pair"
+    )
     return command
 
 
@@ -251,6 +254,34 @@ def background_rows(
     ]
 
 
+def gene_background_rows(
+    conditions: Sequence[Condition], layout: BinLayout
+) -> Iterator[dict[str, object]]:
+    """Yield the log ratio of genes with fragments on background, and of any gene, in each IP.
+
+    The error is that of the gene's ratio and that of a stretch of RNA within a gene.
+    """
+    names = [gene.gene_id for gene in layout.genes]
+    for condition in conditions:
+        background, local = condition.background, condition.tests.spread
+        seen = np.add.reduceat(
+            np.append((condition.ip + condition.input).sum(axis=1), 0), layout.bin_offsets[:-1]
+        )
+        genes = np.flatnonzero((seen > 0) & (np.diff(layout.bin_offsets) > 0)).tolist()
+        errors = np.hypot(background.gene_error, np.sqrt(local)).tolist()
+        for column, pair in enumerate(condition.pairs):
+            ratios = background.gene_log_ratio[:, column].tolist()
+            known = [(names[gene], ratios[gene], errors[gene]) for gene in genes]
+            any_gene = float(np.hypot(background.deviation, np.sqrt(local)))
+            for gene, ratio, error in [(None, background.log_ratio[column], any_gene), *known]:
+                yield {
+                    "gene_id": gene,
+                    "ip_library": pair.ip_library,
+                    "log_ratio": ratio,
+                    "error": error,
+                }
+
+
 def bed_line(row: Mapping[str, Any]) -> str:
     """Return a peak as BED12; the score is -10 log10 of padj, up to 1000.
 
@@ -366,6 +397,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_contigs(needed, genome)
         write_results(options, parts, genome)
     BACKGROUND.write(background_rows(exons.conditions, pairs), options.background)
+    genes = list(gene_background_rows(exons.conditions, layout))
+    GENE_BACKGROUND.write(genes, options.gene_background)
 
 
 if __name__ == "__main__":

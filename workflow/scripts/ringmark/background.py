@@ -75,6 +75,11 @@ class Background:
         Of each pair, shape (pairs,).
     gene_log_ratio
         Of each gene in each pair, shape (pools, pairs).
+    gene_error
+        Standard deviation, natural log, of what is not known of a gene's deviation, shape (pools,):
+        that between genes for one that tells nothing.
+    deviation
+        Standard deviation of the genes' deviations, natural log.
     dispersion
         Intra-class correlation of the fragments of a bin.
     is_background
@@ -83,6 +88,8 @@ class Background:
 
     log_ratio: Array
     gene_log_ratio: Array
+    gene_error: Array
+    deviation: float
     dispersion: float
     is_background: Mask
 
@@ -145,11 +152,13 @@ def estimate_background(
         if (successes.sum(axis=0) > 0).all() and (trials > successes).any():
             log_ratio = np.log(successes.sum(axis=0) / (trials - successes).sum(axis=0).clip(1))
         known = _sum_genes(is_background[:, None] * 1, layout)[:, 0] >= 2 * reach
-        gene_log_ratio = _gene_ratios(successes, trials, log_ratio, overlap, known)
+        gene_log_ratio, deviations = gene_ratios(successes, trials, log_ratio, overlap, known)
     own_ip, own_inputs, offset = independent(ip, inputs, gene_log_ratio[layout.pool_of_bin], shared)
     enriched = bins_within(_looks_enriched(own_ip, own_inputs, offset), layout.bin_offsets, reach)
     dispersion = background_dispersion(own_ip, own_ip + own_inputs, offset, ~enriched)
-    return Background(log_ratio, gene_log_ratio, dispersion, is_background)
+    return Background(
+        log_ratio, gene_log_ratio, deviations.error, deviations.prior, dispersion, is_background
+    )
 
 
 def _looks_enriched(ip: IntArray, inputs: IntArray, offset: Array) -> Mask:
@@ -248,9 +257,28 @@ def _weighted_quantile(
     return found
 
 
-def _gene_ratios(
+@dataclass(frozen=True)
+class Deviations:
+    """How far the background of genes lies from the global one, natural log.
+
+    Attributes
+    ----------
+    shrunken
+        Of each gene, towards 0; shape (genes,).
+    error
+        Its standard deviation given the counts, shape (genes,).
+    prior
+        Standard deviation between genes.
+    """
+
+    shrunken: Array
+    error: Array
+    prior: float
+
+
+def gene_ratios(
     successes: IntArray, trials: IntArray, log_ratio: Array, overlap: float, known: Mask
-) -> Array:
+) -> tuple[Array, Deviations]:
     """Return each gene's log ratio in each pair from its background bins, shrunken.
 
     Parameters
@@ -261,21 +289,30 @@ def _gene_ratios(
         Number of bins in which a fragment is counted.
     known
         Genes with so many background bins that their deviation need not be limited.
+
+    Returns
+    -------
+    tuple
+        Log ratios, shape (genes, pairs), and the deviations that all pairs share.
     """
-    shared, limit = _deviation(successes, trials, log_ratio[None, :], overlap)
-    base = log_ratio + np.where(known, shared, np.minimum(shared, limit))[:, None]
+    shared = _deviations(successes, trials, log_ratio[None, :], overlap)
+    base = log_ratio + _credible(shared, known)[:, None]
     result = base.copy()
     for pair in range(len(log_ratio)) if len(log_ratio) > 1 else ():
         own = slice(pair, pair + 1)
-        deviation, limit = _deviation(successes[:, own], trials[:, own], base[:, own], overlap)
-        result[:, pair] += np.where(known, deviation, np.minimum(deviation, limit))
-    return result
+        deviations = _deviations(successes[:, own], trials[:, own], base[:, own], overlap)
+        result[:, pair] += _credible(deviations, known)
+    return result, shared
 
 
-def _deviation(
-    successes: IntArray, trials: IntArray, base: Array, overlap: float
-) -> tuple[Array, float]:
-    """Return each gene's shrunken deviation from ``base`` and the largest that is credible."""
+def _credible(deviations: Deviations, known: Mask) -> Array:
+    """Return the deviations, limited where a gene is not known well."""
+    limit = DEVIATION_LIMIT * deviations.prior
+    return np.where(known, deviations.shrunken, np.minimum(deviations.shrunken, limit))
+
+
+def _deviations(successes: IntArray, trials: IntArray, base: Array, overlap: float) -> Deviations:
+    """Estimate how far each gene deviates from ``base``, shape (genes, pairs)."""
     deviation = np.zeros(len(successes))
     for _ in range(25):
         mean = expit(base + deviation[:, None])
@@ -284,7 +321,8 @@ def _deviation(
         deviation = np.clip(deviation + np.clip(gain, -1, 1), -6, 6)
     variance = overlap / np.maximum(information, 1e-9)
     prior = _prior_variance(deviation, variance)
-    return deviation * prior / (prior + variance), DEVIATION_LIMIT * float(np.sqrt(prior))
+    share = prior / (prior + variance)
+    return Deviations(deviation * share, np.sqrt(share * variance), float(np.sqrt(prior)))
 
 
 def _prior_variance(deviation: Array, variance: Array) -> float:

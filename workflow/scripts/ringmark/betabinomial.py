@@ -61,6 +61,7 @@ _TOLERANCE = 1e-9
 _ITERATIONS = 60
 _ADJUSTMENT_PRIOR = 0.01
 _NO_SPREAD = 1e-6
+_NO_NULL_SPREAD = 1e-4
 # Dispersion 0 stands one step of the grid below the smallest above 0.
 _LOWEST = float(DISPERSION_GRID[1] ** 2 / DISPERSION_GRID[2])
 _LOG_GRID: Array = np.log(np.maximum(DISPERSION_GRID, _LOWEST))
@@ -114,6 +115,9 @@ class LikelihoodRatioTest:
         NaN where the feature holds no information on the coefficient.
     dispersion
         The intra-class correlation the feature was tested with.
+    degrees
+        Degrees of freedom of the t distribution that the signed root was referred to; infinite for
+        the normal distribution.
     """
 
     log2FoldChange: Array  # noqa: N815 - the name of the results table, after DESeq2
@@ -121,6 +125,7 @@ class LikelihoodRatioTest:
     stat: Array
     pvalue: Array
     dispersion: Array
+    degrees: Array
 
 
 @dataclass(frozen=True)
@@ -347,6 +352,7 @@ def likelihood_ratio_test(
     dispersion: ArrayLike | None = None,
     alternative: str = "two-sided",
     null: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
+    null_spread: ArrayLike = 0.0,
 ) -> LikelihoodRatioTest:
     """Test one coefficient of every feature against 0, or against an interval around it.
 
@@ -368,6 +374,12 @@ def likelihood_ratio_test(
         Lowest and highest coefficient under the null, natural-log odds, scalars or (features,).
         An estimate between them has ``stat`` 0; one beyond is tested against the nearer end, at
         which the likelihood of all the null allows is highest.
+    null_spread
+        Standard deviation of the coefficient under the null, natural-log odds, scalar or
+        (features,): what all observations share and nobody can tell from a change. The null
+        is then normal around the end of the interval, and its likelihood is the highest of the
+        likelihood times that density over its own maximum; where both are normal the statistic
+        is the squared estimate over the sum of both variances.
 
     Notes
     -----
@@ -413,7 +425,7 @@ def likelihood_ratio_test(
     allowed = np.clip(np.nan_to_num(coefficient), *null)
     if allowed.any():
         data = replace(data, offset=data.offset + allowed[:, None] * data.design[:, column])
-    restricted = _maximise(data, np.delete(data.design, column, axis=1), np.nan_to_num(rho))[2]
+    restricted = _restricted(data, column, np.nan_to_num(rho), null_spread)
     stat = 2 * np.maximum(full - restricted, 0.0)
     stat[np.isnan(coefficient) | np.isnan(rho)] = np.nan
     root = np.sqrt(stat) * np.sign(np.nan_to_num(coefficient) - allowed)
@@ -423,7 +435,18 @@ def likelihood_ratio_test(
         stat,
         _tail(root, degrees, alternative),
         rho,
+        np.broadcast_to(np.asarray(degrees, dtype=float), stat.shape),
     )
+
+
+def _restricted(data: _Data, column: int, rho: Array, spread: ArrayLike) -> Array:
+    """Return the highest log likelihood with a coefficient at 0, or normal around it."""
+    spread = np.broadcast_to(np.asarray(spread, dtype=float), len(data.totals))
+    if not spread.any():
+        return _maximise(data, np.delete(data.design, column, axis=1), rho)[2]
+    precision = np.zeros((len(data.totals), data.design.shape[1]))
+    precision[:, column] = 1 / np.maximum(spread, _NO_NULL_SPREAD) ** 2
+    return _maximise(data, data.design, rho, precision)[2]
 
 
 def _tail(root: Array, degrees: ArrayLike, alternative: str) -> Array:
@@ -458,8 +481,14 @@ def _checked_dispersion(dispersion: ArrayLike, features: int) -> Array:
     return rho
 
 
-def _maximise(data: _Data, design: Array, rho: Array) -> tuple[Array, Array, Array]:
-    """Coefficients, standard errors, log likelihood without its binomial coefficients."""
+def _maximise(
+    data: _Data, design: Array, rho: Array, precision: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """Coefficients, standard errors, log likelihood without its binomial coefficients.
+
+    ``precision``, shape (features, coefficients), is that of normal priors around 0, whose
+    densities over their maximum are part of the likelihood.
+    """
     features, columns = len(data.totals), design.shape[1]
     coefficients = np.empty((features, columns))
     errors = np.empty((features, columns))
@@ -469,7 +498,10 @@ def _maximise(data: _Data, design: Array, rho: Array) -> tuple[Array, Array, Arr
         if not columns:
             log_likelihood[rows] = _log_likelihood(k, n, o, rho[rows])
             continue
-        beta, log_likelihood[rows], information = _fit_chunk(k, n, o, design, rho[rows], None)
+        prior = None if precision is None else precision[rows]
+        beta, log_likelihood[rows], information = _fit_chunk(
+            k, n, o, design, rho[rows], None, prior
+        )
         seen = _identifiable(n, design)
         coefficients[rows] = np.where(seen, beta, np.nan)
         errors[rows] = np.where(seen, _standard_errors(information), np.nan)
@@ -477,20 +509,24 @@ def _maximise(data: _Data, design: Array, rho: Array) -> tuple[Array, Array, Arr
 
 
 def _fit_chunk(
-    k: Array, n: Array, offset: Array, design: Array, rho: Array, start: Array | None
-) -> tuple[Array, Array, Array]:
+    k: Array, n: Array, offset: Array, design: Array, rho: Array, start: Array | None,
+    precision: Array | None = None,
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """Maximise the likelihood; return coefficients, log likelihood and information matrices."""
     beta = _start(k, n, offset, design) if start is None else start.copy()
-    log_likelihood, gradient, weight = _pieces(k, n, _eta(beta, design, offset), rho)
     columns = design.shape[1]
+    if precision is None:
+        precision = np.zeros((len(k), columns))
+    log_likelihood, gradient, weight = _pieces(k, n, _eta(beta, design, offset), rho)
+    log_likelihood -= _distance(beta, precision)
     information = np.zeros((len(k), columns, columns))
     active = np.arange(len(k)) if columns else np.empty(0, dtype=np.int64)
     if columns:
-        information = _information(weight, design)
+        information = _information(weight, design, precision)
     for _ in range(_ITERATIONS):
         if not len(active):
             break
-        score = gradient[active] @ design
+        score = gradient[active] @ design - precision[active] * beta[active]
         step = _solve(information[active], score)
         step *= _step_length(beta[active], step, design, offset[active], n[active])[:, None]
         moving = (step * score).sum(axis=1) > _TOLERANCE
@@ -499,20 +535,21 @@ def _fit_chunk(
             break
         beta[active], found = _line_search(
             k[active], n[active], offset[active], design, rho[active], beta[active], step,
-            log_likelihood[active],
+            log_likelihood[active], precision[active],
         )  # fmt: skip
         log_likelihood[active], gradient[active], weight[active] = found
-        information[active] = _information(weight[active], design)
+        information[active] = _information(weight[active], design, precision[active])
     return beta, log_likelihood, information
 
 
 def _line_search(
     k: Array, n: Array, offset: Array, design: Array, rho: Array, beta: Array, step: Array,
-    log_likelihood: Array,
+    log_likelihood: Array, precision: Array,
 ) -> tuple[Array, tuple[Array, Array, Array]]:  # fmt: skip
     """Take each feature's step, halved until its likelihood does not fall."""
     moved = beta + step
     ll, gradient, weight = _pieces(k, n, _eta(moved, design, offset), rho)
+    ll -= _distance(moved, precision)
     for halving in range(1, 12):
         worse = np.flatnonzero(ll < log_likelihood - 1e-9 * (1 + np.abs(log_likelihood)))
         if not len(worse):
@@ -521,7 +558,13 @@ def _line_search(
         moved[worse] = beta[worse] + scale * step[worse]
         eta = _eta(moved[worse], design, offset[worse])
         ll[worse], gradient[worse], weight[worse] = _pieces(k[worse], n[worse], eta, rho[worse])
+        ll[worse] -= _distance(moved[worse], precision[worse])
     return moved, (ll, gradient, weight)
+
+
+def _distance(beta: Array, precision: Array) -> Array:
+    """What normal priors around 0 take off the log likelihood, shape (features,)."""
+    return 0.5 * (precision * beta**2).sum(axis=1)
 
 
 def _eta(beta: Array, design: Array, offset: Array) -> Array:
@@ -535,11 +578,20 @@ def _start(k: Array, n: Array, offset: Array, design: Array) -> Array:
     return _solve(_information(weight, design), (weight * odds) @ design)
 
 
-def _information(weight: Array, design: Array) -> Array:
-    """X' W X of every feature, shape (features, coefficients, coefficients)."""
+def _information(weight: Array, design: Array, precision: Array | None = None) -> Array:
+    """X' W X of every feature, plus the precision of its priors.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (features, coefficients, coefficients).
+    """
     columns = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    return (weight @ products).reshape(len(weight), columns, columns)
+    information = (weight @ products).reshape(len(weight), columns, columns)
+    if precision is not None:
+        information += precision[:, :, None] * np.eye(columns)
+    return information
 
 
 def _solve(information: Array, score: Array) -> Array:

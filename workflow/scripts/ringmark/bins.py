@@ -52,10 +52,12 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -341,9 +343,7 @@ class Coverage:
         InputError
             If the file is no coverage, or was counted on another annotation or bin width.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+        with _archive(path) as arrays:
             fragments, counted = (int(value) for value in arrays["totals"])
             coverage = cls(
                 arrays["first"],
@@ -356,16 +356,49 @@ class Coverage:
                 str(arrays["strandedness"]),
                 arrays.get("places"),
             )
-        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(
-                f"{path}: not a table of bins ({error})", "make it with count_bins.py"
-            ) from error
         if coverage.digest != layout.digest:
             raise InputError(
                 f"{path}: counted on another annotation or with another bin width",
                 "count all libraries again with the annotation that is used now",
             )
         return coverage
+
+
+@dataclass(frozen=True)
+class FragmentLengths:
+    """Of what `Coverage.save` wrote, how long the fragments are.
+
+    Attributes
+    ----------
+    lengths
+        Number of fragments by length in nucleotides.
+    """
+
+    lengths: IntArray
+
+    @classmethod
+    def load(cls, path: str | Path) -> FragmentLengths:
+        """Read the lengths alone.
+
+        Raises
+        ------
+        InputError
+            If the file is no coverage.
+        """
+        with _archive(path) as archive:
+            return cls(archive["lengths"])
+
+
+@contextmanager
+def _archive(path: str | Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Open a saved coverage; what is wrong with it is an `InputError`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            yield archive
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a table of bins ({error})", "make it with count_bins.py"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,16 @@
 
 Only a fragment across the back-splice is certain to come from the circle. If the circle carries no
 m6A near the junction, its fragments are pulled down like background: in each pair of IP and input
-the odds of an IP fragment are those of the background of that pair. The test is the one-sided
-beta-binomial likelihood ratio test of a common excess over the background odds
+the odds of an IP fragment are those of the background of the host gene in that pair. The test is
+the one-sided beta-binomial likelihood ratio test of a common excess over the background odds
 (`ringmark.betabinomial`), replicates as replicates.
+
+The antibody does not drag along every RNA equally, and what deviates in all replicates alike does
+not average out. The ratio of a host gene is estimated from all its background fragments
+(`ringmark.background`), with an error; to that comes what a stretch of RNA deviates from its gene.
+Under the null the log odds are normal around the background with the variance of both together
+(``null_spread``). A circle without a host gene, and one on its other strand, has the ratio of the
+library and the variance between genes.
 
 The evidence comes in tiers:
 
@@ -13,8 +20,8 @@ The evidence comes in tiers:
    and then of linear RNA only that before splicing has it too;
 3. a peak lies on exons that the linear transcripts of the gene have too, so that the linear RNA
    cannot be excluded;
-none. nothing was seen, which is not the same as unmethylated: a site further from the junction
-   than a fragment is long cannot show at the junction.
+none. nothing was seen, which is not the same as unmethylated. What the counts could have shown is
+   told beside it (`ringmark.detection`).
 
 References
 ----------
@@ -25,6 +32,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +40,7 @@ import pandas as pd
 
 from ringmark.annotation import Annotation
 from ringmark.betabinomial import estimate_prior, likelihood_ratio_test
+from ringmark.detection import Reach, smallest_enrichment, verdicts
 from ringmark.intervals import Blocks, merge
 from ringmark.multiple_testing import adjust
 from ringmark.sequence import drach_positions
@@ -42,12 +51,51 @@ from ringmark.tables import CIRCLE_M6A, POOLED
 MIN_FRAGMENTS = 5
 #: Intra-class correlation assumed where no circle has replicates to estimate it from.
 UNREPLICATED_DISPERSION = 0.02
+#: Log2 enrichment taken for that of a typical peak where there are few, and how many few are.
+TYPICAL_LOG2_ENRICHMENT, FEW_PEAKS = 2.0, 20
 
 FloatArray = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class CircleBackground:
+    """What background leads to expect of the fragments across back-splices.
+
+    Attributes
+    ----------
+    log_ratio
+        Natural logarithm of IP to input fragments, shape (circles, IP libraries).
+    error
+        Standard deviation of what all replicates share and the ratio does not say, same shape.
+    """
+
+    log_ratio: pd.DataFrame
+    error: pd.DataFrame
+
+    @classmethod
+    def of_genes(cls, genes: pd.DataFrame, hosts: pd.Series) -> CircleBackground:
+        """Take the background of circles from that of their host genes.
+
+        Parameters
+        ----------
+        genes
+            Table of genes (`ringmark.tables.GENE_BACKGROUND`).
+        hosts
+            Index: circles; the host gene, missing where there is none.
+        """
+        any_gene = genes[genes["gene_id"].isna()].set_index("ip_library")
+        known = genes.dropna(subset="gene_id").set_index(["gene_id", "ip_library"])
+        names = hosts.fillna("").astype(str)
+        found = {}
+        for column in ("log_ratio", "error"):
+            of_hosts = known[column].unstack("ip_library").reindex(names)
+            of_hosts = of_hosts.reindex(columns=any_gene.index).set_axis(hosts.index, axis=0)
+            found[column] = of_hosts.fillna(any_gene[column]).astype(float)
+        return cls(found["log_ratio"], found["error"])
+
+
 def circle_enrichment(
-    counts: pd.DataFrame, pairs: Sequence[Pair], background: Mapping[str, float]
+    counts: pd.DataFrame, pairs: Sequence[Pair], background: CircleBackground, fdr: float
 ) -> pd.DataFrame:
     """Test every circle for enrichment of its back-splice fragments in the IP.
 
@@ -58,12 +106,15 @@ def circle_enrichment(
     pairs
         The pairs that are tested together as replicates.
     background
-        IP library to the natural logarithm of the IP-to-input ratio of background fragments.
+        Of the same circles.
+    fdr
+        Largest adjusted p-value of an enriched circle.
 
     Returns
     -------
     pandas.DataFrame
-        Index: circles; columns ip_reads, input_reads, log2_enrichment, pvalue, padj. A circle
+        Index: circles; columns ip_reads, input_reads, log2_enrichment, pvalue, padj, and
+        smallest_log2_enrichment, which would have been found with a chance of 80 %. A circle
         without any fragment has NA; one with fewer than `MIN_FRAGMENTS` has no p-value, and takes
         no part in the adjustment.
     """
@@ -77,15 +128,17 @@ def circle_enrichment(
             "log2_enrichment": np.nan,
             "pvalue": np.nan,
             "padj": np.nan,
+            "smallest_log2_enrichment": np.nan,
         },
         index=counts.index,
     )
     seen = np.flatnonzero(totals.sum(axis=1) > 0)
     if len(seen) == 0:
         return result
-    offset = np.array([background[pair.ip.name] for pair in pairs])
-    design = np.ones((len(pairs), 1))
-    data = (ip[seen], totals[seen], design)
+    names = [pair.ip.name for pair in pairs]
+    offset = background.log_ratio.loc[counts.index, names].to_numpy()[seen]
+    error = background.error.loc[counts.index, names].to_numpy()[seen].max(axis=1)
+    data = (ip[seen], totals[seen], np.ones((len(pairs), 1)))
     replicated = estimate_prior(*data, offset) is not None
     test = likelihood_ratio_test(
         *data,
@@ -93,13 +146,36 @@ def circle_enrichment(
         offset=offset,
         dispersion=None if replicated else UNREPLICATED_DISPERSION,
         alternative="greater",
+        null_spread=error,
     )
     enough = totals[seen].sum(axis=1) >= MIN_FRAGMENTS
     pvalue = np.where(enough, test.pvalue, np.nan)
-    result.iloc[seen, result.columns.get_loc("log2_enrichment")] = test.log2FoldChange
-    result.iloc[seen, result.columns.get_loc("pvalue")] = pvalue
-    result.iloc[seen, result.columns.get_loc("padj")] = adjust(pvalue)
+    padj = adjust(pvalue)
+    smallest = smallest_enrichment(
+        inputs[seen], offset, error, test.dispersion, test.degrees, _threshold(pvalue, padj, fdr)
+    )
+    for name, values in (
+        ("log2_enrichment", test.log2FoldChange),
+        ("pvalue", pvalue),
+        ("padj", padj),
+        ("smallest_log2_enrichment", np.where(np.isfinite(smallest), smallest, np.nan)),
+    ):
+        result.iloc[seen, result.columns.get_loc(name)] = values
     return result
+
+
+def _threshold(pvalue: FloatArray, padj: FloatArray, fdr: float) -> float:
+    """Return the p-value up to which circles are found; where none is, that of a first one."""
+    found = pvalue[padj < fdr]
+    return float(found.max()) if len(found) else fdr / max(int((~np.isnan(pvalue)).sum()), 1)
+
+
+def typical_enrichment(peaks: pd.DataFrame, condition: str) -> float:
+    """Return the median log2 enrichment of the peaks called in a condition, `POOLED` for all."""
+    called = peaks["conditions"].fillna("").str.split(",")
+    own = [condition in (POOLED, *names) for names in called]
+    levels = peaks.loc[own, "log2_enrichment"].dropna()
+    return float(levels.median()) if len(levels) >= FEW_PEAKS else TYPICAL_LOG2_ENRICHMENT
 
 
 def drach_on_circle(sequence: str) -> tuple[int, int | None]:
@@ -204,9 +280,11 @@ def circle_m6a_table(
     circles: Mapping[str, tuple[str, Blocks, str]],
     counts: pd.DataFrame,
     pairs: Sequence[Pair],
-    background: Mapping[str, float],
-    peaks: PeaksOnCircles,
+    background: CircleBackground,
+    peaks: pd.DataFrame,
+    annotation: Annotation,
     fdr: float,
+    reach: Reach | None = None,
 ) -> pd.DataFrame:
     """Return the table of m6A on circles: each circle by condition, and pooled.
 
@@ -219,28 +297,46 @@ def circle_m6a_table(
     pairs, background
         As for `circle_enrichment`.
     peaks
-        The study's peaks.
+        The study's peaks (`ringmark.tables.PEAKS`).
+    annotation
+        Linear transcripts.
     fdr
         Adjusted p-value below which a circle is tier 1.
+    reach
+        Of the fragments of the IPs; None: not known, and no circle is said not to be methylated.
     """
     conditions = list(dict.fromkeys(pair.condition for pair in pairs))
+    lengths = pd.Series(
+        {name: exons.length for name, (_, exons, _) in circles.items()}, dtype=float
+    )
     tables = []
     for condition in [*conditions, POOLED]:
         chosen = [pair for pair in pairs if condition in (POOLED, pair.condition)]
-        table = circle_enrichment(counts, chosen, background)
+        table = circle_enrichment(counts, chosen, background, fdr)
         table.insert(0, "condition", condition)
+        enriched = (table["padj"] < fdr) & (table["log2_enrichment"] > 0)
+        table["tier"] = np.where(enriched, "1", "")
+        known = lengths.reindex(table.index).to_numpy()
+        table["within_reach"] = reach.within(known) if reach else np.nan
+        table["verdict"] = verdicts(
+            enriched.to_numpy(),
+            table["pvalue"].to_numpy(),
+            table["smallest_log2_enrichment"].to_numpy(),
+            typical_enrichment(peaks, condition),
+            reach.share_at_farthest(known) if reach else np.zeros(len(table)),
+        )
         tables.append(table.rename_axis("circle").reset_index())
     table = pd.concat(tables, ignore_index=True)
     order = {name: rank for rank, name in enumerate(circles)}
     table = table.sort_values("circle", key=lambda names: names.map(order), kind="stable")
     motifs = {name: drach_on_circle(sequence) for name, (_, _, sequence) in circles.items()}
+    near = PeaksOnCircles(peaks, annotation)
     rows = []
     for row in table.to_dict("records"):
         chrom, exons, _ = circles[row["circle"]]
-        tier, peak = peaks.evidence(chrom, exons, row["condition"])
+        tier, peak = near.evidence(chrom, exons, row["condition"])
         drach, nearest = motifs[row["circle"]]
-        enriched = row["padj"] < fdr and row["log2_enrichment"] > 0
-        row |= {"tier": "1" if enriched else tier, "linear_peak": peak}
+        row |= {"tier": row["tier"] or tier, "linear_peak": peak}
         row |= {"drach": drach, "nearest_drach_to_junction": nearest}
         rows.append(row)
     return CIRCLE_M6A.frame(rows)

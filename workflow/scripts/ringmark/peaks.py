@@ -429,7 +429,9 @@ def single_pair(
     dispersion = background_dispersion(
         ip, ip + inputs, ratios[layout.pool_of_bin], together.is_background
     )
-    background = Background(together.log_ratio[own], ratios, dispersion, together.is_background)
+    background = replace(
+        together, log_ratio=together.log_ratio[own], gene_log_ratio=ratios, dispersion=dispersion
+    )
     tests = score_bins(ip, inputs, background, layout, thresholds.min_fragments, [[0]])
     pair = condition.pairs[index]
     return Condition(pair.ip_library, (pair,), ip, inputs, background, tests)

@@ -80,6 +80,14 @@ TIER_MEANINGS = {
 }
 
 
+#: What the junction of a circle without a peak tells.
+VERDICT_MEANINGS = {
+    tables.NOT_METHYLATED: "no: it would have been found",
+    tables.NOT_SEEN: "none seen, which some of the circle could hide",
+    tables.CANNOT_BE_SEEN: "cannot be seen: too few reads",
+}
+
+
 @dataclass(frozen=True)
 class Kind:
     """One of the five comparisons between conditions.
@@ -492,6 +500,8 @@ def m6a_words(pooled: pd.DataFrame | None, circle: str) -> str:
     row = pooled.loc[circle]
     tier = word(row["tier"], "none")
     text = TIER_MEANINGS.get(tier, f"tier {tier}")
+    if tier == "none":
+        text = VERDICT_MEANINGS.get(word(row["verdict"]), text)
     if tier in ("1", "none"):
         text += (
             f"; back-splice reads {word(row['ip_reads'])} IP, {word(row['input_reads'])} input, "
@@ -854,8 +864,17 @@ def circle_m6a_section(evidence: Evidence) -> Section:
         f"their own back-splice reads (tier 1), {counted.get('2', 0):,} in an intron, which linear "
         f"RNA does not contain once spliced (tier 2), and {counted.get('3', 0):,} on exons shared "
         f"with linear RNA, where the linear RNA cannot be excluded (tier 3). On "
-        f"{counted.get('none', 0):,} none was seen: a site further from the junction than a "
-        "fragment's length cannot be seen there."
+        f"{counted.get('none', 0):,} none was seen."
+    )
+    answers = pooled["verdict"].value_counts()
+    apart = (
+        f"Of the {count_of(len(pooled) - answers.get(tables.METHYLATED, 0), 'circle')} whose "
+        "junction is not enriched, by what the reads could have shown of the m6A of a typical peak "
+        f"of this study: {answers.get(tables.NOT_METHYLATED, 0):,} not methylated (it would "
+        f"have been found anywhere on the circle), {answers.get(tables.NOT_SEEN, 0):,} not seen "
+        "(it would have been found at the junction, but a site further from it than a fragment's "
+        f"length is not, or the evidence is in between), {answers.get(tables.CANNOT_BE_SEEN, 0):,} "
+        "cannot be seen (too few reads)."
     )
     order = table.assign(_tier=table["tier"].fillna("none"))
     order = order.sort_values(["_tier", "padj", "circle"], kind="stable").drop(columns="_tier")
@@ -865,7 +884,7 @@ def circle_m6a_section(evidence: Evidence) -> Section:
         known = names.drop_duplicates("circle").set_index("circle")["gene_name"]
         order.insert(1, "gene_name", order["circle"].map(known))
     part = Part(
-        paragraphs=[text],
+        paragraphs=[text, apart],
         illustrations=_illustrations(
             evidence, [figures.circle_tiers(table), figures.junction_reads(table)]
         ),

@@ -438,6 +438,13 @@ BACKGROUND = Table(
     "background ratios", {"ip_library": STRING, "input_library": STRING, "log_ratio": NUMBER}
 )
 
+#: The same of genes, one row a gene and IP; rows without a gene are of any gene. ``error`` is the
+#: standard deviation of what all replicates share and the ratio does not say.
+GENE_BACKGROUND = Table(
+    "background ratios of genes",
+    {"gene_id": STRING, "ip_library": STRING, "log_ratio": NUMBER, "error": NUMBER},
+)
+
 #: How many reads or fragments each filter of a step removed and kept, one row a filter.
 FILTERS = Table(
     "filter log", {"step": STRING, "filter": STRING, "removed": INTEGER, "kept": INTEGER}
@@ -445,6 +452,10 @@ FILTERS = Table(
 
 #: The condition of rows that join all pairs of a study.
 POOLED = "pooled"
+
+#: What the junction of a circle tells of its m6A (``ringmark.detection``).
+METHYLATED, NOT_METHYLATED = "methylated", "not_methylated"
+NOT_SEEN, CANNOT_BE_SEEN = "not_seen", "cannot_be_seen"
 
 #: One row a circle and condition, and one with the condition `POOLED`.
 CIRCLE_M6A = Table(
@@ -461,6 +472,9 @@ CIRCLE_M6A = Table(
         "drach": INTEGER,
         "nearest_drach_to_junction": INTEGER,
         "linear_peak": STRING,
+        "smallest_log2_enrichment": NUMBER,
+        "within_reach": NUMBER,
+        "verdict": STRING,
     },
 )
 
