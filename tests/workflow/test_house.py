@@ -25,6 +25,7 @@ FLOORS = (
         "exon_ends",
         "betabinomial",
         "multiple_testing",
+        "dispersion_trend",
     ),
     (
         "backsplice",

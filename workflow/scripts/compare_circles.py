@@ -1,9 +1,8 @@
 """Compare the expression of circles, by their back-splice reads, between two conditions.
 
 PyDESeq2 as for genes, with the size factors of the gene counts: a library's depth is known much
-better from its genes, and a change of all circles at once remains visible. Few circles are no
-obstacle: without a trend of dispersion over mean, dispersions are shrunken to their mean
-(``ringmark.differential``).
+better from its genes, and a change of all circles at once remains visible. Dispersions are shrunken
+to a trend that suits rare counts (``ringmark.dispersion_trend``), however few circles there are.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from contrast_options import add_contrast_options, print_notes, read_features, study_from
 from ringmark.differential import compare_expression, with_names
 from ringmark.errors import program
-from ringmark.tables import DIFFERENTIAL, read_matrix
+from ringmark.tables import EXPRESSION, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     genes = read_matrix(arguments.gene_counts)
     result = compare_expression(counts, study, genes, source=str(arguments.counts))
     features = read_features(arguments.circles)
-    DIFFERENTIAL.write(with_names(result.table, features), arguments.output)
+    EXPRESSION.write(with_names(result.table, features), arguments.output)
     print_notes("circles", result.notes)
 
 

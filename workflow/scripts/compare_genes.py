@@ -3,8 +3,9 @@
 PyDESeq2 on the counts of the input libraries that are on the contrast's two levels: size factors by
 the median of ratios, negative-binomial regression on covariates and condition, dispersions
 shrunken to their trend, Wald test, outliers by Cook's distance, independent filtering at a
-false discovery rate of 0.05. Genes without counts stay in the table with NA. Without
-replicates the fold changes alone are given (``ringmark.differential``).
+false discovery rate of 0.05; the fold changes once more, shrunken by their uncertainty. Genes
+without counts stay in the table with NA. Without replicates the fold changes alone are given
+(``ringmark.differential``).
 
 The sheet needs no FASTQ files here, so the program runs on any matrix of counts by itself.
 """
@@ -22,7 +23,7 @@ from contrast_options import add_contrast_options, print_notes, study_from
 from ringmark.annotation import TRANSCRIPTS
 from ringmark.differential import compare_expression, with_names
 from ringmark.errors import program
-from ringmark.tables import DIFFERENTIAL, read_matrix
+from ringmark.tables import EXPRESSION, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     counts = read_matrix(arguments.counts)
     result = compare_expression(counts, study, source=str(arguments.counts))
     features = gene_names(counts.index, arguments.annotation)
-    DIFFERENTIAL.write(with_names(result.table, features), arguments.output)
+    EXPRESSION.write(with_names(result.table, features), arguments.output)
     print_notes("genes", result.notes)
 
 

@@ -6,9 +6,14 @@ Expression of genes, and of circles by their back-splice reads
     PyDESeq2 (Muzellec 2023, Bioinformatics 39:btad547): negative-binomial regression, Wald test,
     outliers by Cook's distance, independent filtering. Circles take the size factors of the
     gene counts: back-splice reads are few, and where circles change as a whole, size factors
-    of their own would hide it. Below `TREND_FEATURES` counted features no trend of dispersion over
-    mean can be fitted: the prior of each dispersion is then centred on the trimmed mean of
-    all. Where no feature is over-dispersed, it is centred on PyDESeq2's lowest dispersion.
+    of their own would hide it. Their dispersions are shrunken towards a trend that suits rare
+    counts (`ringmark.dispersion_trend`), those of genes towards that of PyDESeq2; below
+    `TREND_FEATURES` counted genes, which fit none, towards the trimmed mean of all. Where no
+    feature is over-dispersed, the prior is centred on PyDESeq2's lowest dispersion.
+
+    Fold changes are given twice: as estimated, and shrunken (`SHRUNKEN_COLUMNS`) towards 0 by as
+    much as they are uncertain, with the adaptive Cauchy prior of apeglm (Zhu 2019, Bioinformatics
+    35:2084) as PyDESeq2 has it. Rank and draw by the latter; test by the former.
 
 Circular-to-linear ratio
     Of ``B`` back-splice reads and ``L`` reads that are linear at the junction (the mean of its two
@@ -36,11 +41,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ringmark import betabinomial
+from ringmark.dispersion_trend import dispersion_trend
 from ringmark.errors import InputError
 from ringmark.multiple_testing import adjust
 from ringmark.study import Library, Study
-from ringmark.tables import TEST_COLUMNS
+from ringmark.tables import SHRUNKEN_COLUMNS, TEST_COLUMNS
 
+#: What is said of the expression of a feature.
+EXPRESSION_COLUMNS = (*TEST_COLUMNS, *SHRUNKEN_COLUMNS)
 #: Added to a count before its logarithm where there are no replicates.
 PSEUDO_COUNT = 0.5
 #: Counted features from which on a trend of dispersion over mean is fitted.
@@ -54,8 +62,9 @@ class Result:
     Attributes
     ----------
     table
-        Index: feature ids in the order of the counts; columns as DESeq2 names them, and for the
-        circular-to-linear ratio ``ratio_test`` and ``ratio_reference`` before them.
+        Index: feature ids in the order of the counts; columns as DESeq2 names them. For expression
+        the shrunken fold changes follow; for the circular-to-linear ratio ``ratio_test`` and
+        ``ratio_reference`` stand before them.
     notes
         What a reader has to know: replicates, fits that fell back, features without a p-value.
     """
@@ -220,16 +229,16 @@ def compare_expression(
     design = build_design(study, study.inputs, available, source)
     counted = (yardstick[list(design.names)] > 0).any()
     if not counted.any():
-        table = _empty_results(counts.index)
+        table = _empty_results(counts.index, EXPRESSION_COLUMNS)
         return Result(table, (*design.notes, "no library has counts to normalise by: no result"))
     # a library without any count would leave no feature to take ratios of
     design = build_design(study, study.inputs, counted.index[counted], source)
     factors = size_factors(yardstick[list(design.names)])
     chosen = counts[list(design.names)]
     if design.residual_degrees:
-        table, notes = _wald_test(chosen, factors, design)
+        table, notes = _wald_test(chosen, factors, design, rare=normalisation_counts is not None)
     else:
-        table, notes = _empty_results(chosen.index), []
+        table, notes = _empty_results(chosen.index, EXPRESSION_COLUMNS), []
         normalised = chosen.to_numpy(dtype=float) / factors.to_numpy()
         table["baseMean"] = normalised.mean(axis=1)
         fold_change = _least_squares(np.log2(normalised + PSEUDO_COUNT), design)
@@ -337,10 +346,10 @@ def _pooled_change(
 
 
 def _wald_test(
-    counts: pd.DataFrame, factors: pd.Series, design: Design
+    counts: pd.DataFrame, factors: pd.Series, design: Design, rare: bool
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Run PyDESeq2 with given size factors."""
-    table = _empty_results(counts.index)
+    """Run PyDESeq2 with given size factors; ``rare``: with the trend that suits rare counts."""
+    table = _empty_results(counts.index, EXPRESSION_COLUMNS)
     counted = (counts > 0).any(axis=1).to_numpy()
     table["baseMean"] = (counts.to_numpy(dtype=float) / factors.to_numpy()).mean(axis=1)
     if not counted.any():
@@ -362,7 +371,7 @@ def _wald_test(
         dataset.obs["size_factors"] = factors.to_numpy()
         dataset.layers["normed_counts"] = dataset.X / factors.to_numpy()[:, None]
         dataset.var["_normed_means"] = dataset.layers["normed_counts"].mean(axis=0)
-        notes = _fit_dispersions(dataset, int(counted.sum()))
+        notes = _fit_dispersions(dataset, int(counted.sum()), rare)
         dataset.fit_LFC()
         dataset.calculate_cooks()
         dataset.refit()
@@ -371,22 +380,34 @@ def _wald_test(
         contrast[-1] = 1
         statistics = DeseqStats(dataset, contrast=contrast, quiet=True, n_cpus=1)
         statistics.summary()
-    results = statistics.results_df[list(TEST_COLUMNS)].to_numpy(dtype=float)
-    table.loc[:, :] = results
-    table.loc[~counted, list(TEST_COLUMNS)[1:]] = np.nan
+        table[list(TEST_COLUMNS)] = statistics.results_df[list(TEST_COLUMNS)].to_numpy(dtype=float)
+        statistics.lfc_shrink(coeff=str(matrix.columns[-1]))
+    columns = ["log2FoldChange", "lfcSE"]
+    table[list(SHRUNKEN_COLUMNS)] = statistics.results_df[columns].to_numpy(dtype=float)
+    table.loc[~counted, list(EXPRESSION_COLUMNS)[1:]] = np.nan
     return table, notes
 
 
-def _fit_dispersions(dataset: object, counted: int) -> list[str]:
+def _fit_dispersions(dataset: object, counted: int, rare: bool) -> list[str]:
     """Fit trend, prior and dispersions of a PyDESeq2 data set, also where features are few."""
     from pydeseq2.dds import DeseqDataSet
 
     assert isinstance(dataset, DeseqDataSet)
     notes = []
-    dataset.fit_type = "parametric" if counted >= TREND_FEATURES else "mean"
+    dataset.fit_type = "parametric" if counted >= TREND_FEATURES and not rare else "mean"
     dataset.fit_genewise_dispersions()
     dataset.fit_dispersion_trend()
-    if dataset.uns["disp_function_type"] == "mean":
+    if rare:
+        known = dataset.var["non_zero"].to_numpy(dtype=bool)
+        expected = dataset.var["fitted_dispersions"].to_numpy(dtype=float).copy()
+        expected[known] = dispersion_trend(
+            np.asarray(dataset.X, dtype=float)[:, known].T,
+            np.asarray(dataset.layers["_mu_hat"], dtype=float)[:, known].T,
+            dataset.obsm["design_matrix"].to_numpy(dtype=float),
+            dataset.var["_normed_means"].to_numpy(dtype=float)[known],
+        )
+        dataset.var["fitted_dispersions"] = expected
+    elif dataset.uns["disp_function_type"] == "mean":
         notes.append("dispersions shrunken towards their mean: no trend over the mean count fits")
     if not np.isfinite(dataset.var["fitted_dispersions"][dataset.var["non_zero"]]).all():
         dataset.uns["mean_disp"] = dataset.min_disp
@@ -400,8 +421,8 @@ def _fit_dispersions(dataset: object, counted: int) -> list[str]:
     return notes
 
 
-def _empty_results(index: pd.Index) -> pd.DataFrame:
-    return pd.DataFrame(np.nan, index=index, columns=list(TEST_COLUMNS), dtype=float)
+def _empty_results(index: pd.Index, columns: Iterable[str] = TEST_COLUMNS) -> pd.DataFrame:
+    return pd.DataFrame(np.nan, index=index, columns=list(columns), dtype=float)
 
 
 def _least_squares(values: NDArray[np.float64], design: Design) -> NDArray[np.float64]:

@@ -487,9 +487,14 @@ TEST_COLUMNS = {
     "pvalue": NUMBER,
     "padj": NUMBER,
 }
+#: Of expression alone: the fold change shrunken by its uncertainty, and its standard deviation.
+SHRUNKEN_COLUMNS = {"log2FoldChange_shrunken": NUMBER, "lfcSE_shrunken": NUMBER}
 _FEATURE_COLUMNS = {"id": STRING, "gene_id": STRING, "gene_name": STRING}
 
 DIFFERENTIAL = Table("differential", {**_FEATURE_COLUMNS, **TEST_COLUMNS})
+EXPRESSION = Table(
+    "differential expression", {**_FEATURE_COLUMNS, **TEST_COLUMNS, **SHRUNKEN_COLUMNS}
+)
 CIRCLE_RATIO = Table(
     "circular-to-linear ratio",
     {
