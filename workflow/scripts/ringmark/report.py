@@ -30,8 +30,8 @@ SCHEMAS: dict[str, Table] = {
     "metagene": tables.METAGENE,
     "motif": tables.MOTIF,
     "circle_m6a": tables.CIRCLE_M6A,
-    "genes": tables.EXPRESSION,
-    "circle_differential": tables.EXPRESSION,
+    "genes": tables.DIFFERENTIAL,
+    "circle_differential": tables.DIFFERENTIAL,
     "ratio": tables.CIRCLE_RATIO,
     "methylation": tables.DIFFERENTIAL,
     "circle_methylation": tables.DIFFERENTIAL,
@@ -923,7 +923,7 @@ def _differential_part(evidence: Evidence, kind: Kind, reviewed: frozenset[str])
     comparison = Comparison(name, kind.features, kind.measure, evidence.alpha, reviewed)
     drawn = [figures.volcano(table, comparison), figures.ma_plot(table, comparison)]
     # the id of a gene is its gene_id
-    hidden = ("gene_id", "lfcSE", "stat")
+    hidden = ("gene_id", "lfcSE", "stat", "lfcSE_shrunken")
     view = table_view(evidence, kind.key, f"{kind.title}, by p-value", rank(table), hidden)
     return Part(
         kind.title, [sentence], None, _illustrations(evidence, drawn), [view], anchor=anchor
