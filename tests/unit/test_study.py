@@ -400,7 +400,10 @@ def with_batch(*levels: str) -> list[tuple[str, ...]]:
     ("levels", "found"),
     [
         (("a", "b", "a", "b"), None),
-        (("1", "2", "3", "1"), None),
+        (
+            ("1", "2", "1", "3"),
+            "column batch: covariate 'batch' with its 3 levels leaves no residual",
+        ),
         (("a", "a", "b", "b"), "column batch: covariate 'batch' is aliased with 'condition'"),
         (("a", "b", "c", "d"), "column batch: covariate 'batch' is aliased with 'condition'"),
         (("a", "a", "a", "a"), "column batch: covariate 'batch' is 'a' in every library"),
@@ -418,6 +421,54 @@ def test_covariates(tmp_path, levels, found):
     else:
         (answer,) = problems(path, contrast)
         assert answer.startswith(found)
+
+
+def test_covariates_without_replicates(tmp_path):
+    """One library a level is exploratory anyway; a covariate is aliased there, whatever it is."""
+    rows = [with_batch("a", "b", "a", "b")[n] for n in (0, 3)]
+    path = write(tmp_path, rows, (*HEADER, "batch"))
+    (answer,) = problems(path, Contrast("condition", "resistant", "sensitive", ("batch",)))
+    assert "aliased" in answer
+
+
+def paired_sheet(tmp_path, *levels):
+    """Six samples with input and IP, whose batches are given: three a condition."""
+    rows = []
+    for number, level in enumerate(levels):
+        condition = ("resistant", "sensitive")[number // 3]
+        for assay in ("input", "ip"):
+            name = f"s{number}_{assay}"
+            rows.append(
+                (name, f"s{number}", condition, assay, f"{name}.fq", "", level[assay == "ip"])
+            )
+    return write(tmp_path, rows, (*HEADER, "batch"))
+
+
+@pytest.mark.parametrize(
+    ("levels", "found"),
+    [
+        (("aa", "bb", "aa", "bb", "aa", "bb"), None),
+        (("aa", "ba", "aa", "bb", "ab", "bb"),
+         "aliased with 'condition' or an earlier covariate among the IP"),
+        (("aa", "ba", "aa", "ba", "aa", "ba"), "'a' in every library of the contrast (IP)"),
+        (("aa", "bb", "ac", "ba", "ad", "be"), "no residual degrees of freedom among 6 IP"),
+        (("aa", "aa", "aa", "aa", "aa", "aa"), "'a' in every library of the contrast (input)"),
+    ],
+)  # fmt: skip
+def test_covariates_of_ips(tmp_path, levels, found):
+    """What the IPs cannot tell apart is said before the run, and once."""
+    path = paired_sheet(tmp_path, *levels)
+    contrast = Contrast("condition", "resistant", "sensitive", ("batch",))
+    if found is None:
+        check_sheet(path, contrast)
+    else:
+        (answer,) = problems(path, contrast)
+        assert found in answer
+
+
+def test_a_paired_design_by_patient(tmp_path):
+    path = paired_sheet(tmp_path, "aa", "bb", "cc", "aa", "bb", "cc")
+    check_sheet(path, Contrast("condition", "resistant", "sensitive", ("batch",)))
 
 
 def test_two_covariates_aliased_with_each_other(tmp_path):

@@ -441,6 +441,11 @@ def covariate_of_a_single_level(draft):
     draft.covariate("batch", lambda row: "b1")
 
 
+@told("column batch: covariate 'batch' with its", "no residual degrees", "add replicates")
+def covariate_of_too_many_levels(draft):
+    draft.covariate("batch", lambda row: row["sample"].replace("sensitive_1", "resistant_1"))
+
+
 @told("row 7: covariate 'batch' has no value", "{}/samples.tsv")
 def covariate_with_a_gap(draft):
     draft.covariate("batch", lambda row: {"1": "x", "2": "y"}.get(row["sample"][-1], ""))

@@ -472,34 +472,71 @@ def _contrast_problems(rows: Sequence[_Row], contrast: Contrast) -> Iterator[str
             f"column {contrast.factor}: the contrast compares {contrast.test!r} with itself; "
             "name two levels"
         )
-    elif len({row[contrast.factor] for row in chosen}) == 2:
-        unique = list({row["library"]: row for row in chosen}.values())
-        yield from _covariate_problems(unique, contrast)
+    else:
+        yield from _design_problems(rows, contrast)
 
 
-def _covariate_problems(rows: Sequence[_Row], contrast: Contrast) -> Iterator[str]:
+def _design_problems(rows: Sequence[_Row], contrast: Contrast) -> Iterator[str]:
+    """Yield what is wrong with the covariates, of inputs and, where both levels have some, of IPs.
+
+    What is wrong among the inputs is not said of the IPs once more.
+    """
+    told: set[str] = set()
+    for assay, name in (("input", "input"), ("ip", "IP")):
+        having = [
+            row
+            for row in rows
+            if row["assay"] == assay and row[contrast.factor] in (contrast.test, contrast.reference)
+        ]
+        unique = list({row["library"]: row for row in having}.values())
+        if len({row[contrast.factor] for row in unique}) < 2:
+            continue
+        found = dict(_covariate_problems(unique, contrast, name))
+        yield from (text for key, text in found.items() if key not in told)
+        told |= set(found)
+
+
+def _covariate_problems(
+    rows: Sequence[_Row], contrast: Contrast, assay: str
+) -> Iterator[tuple[str, str]]:
+    """Yield the covariates that cannot be adjusted for among some libraries, and why."""
     design = [np.ones(len(rows)), np.array([row[contrast.factor] == contrast.test for row in rows])]
+    replicated = len(rows) > len(design)
     for name in contrast.covariates:
         values = [row[name] for row in rows]
         if "" in values:
             line = rows[values.index("")].line
-            yield f"row {line}: covariate {name!r} has no value; fill it or leave {name!r} out"
+            yield (
+                name,
+                f"row {line}: covariate {name!r} has no value; fill it or leave {name!r} out",
+            )
             continue
         levels = sorted(set(values))
         if len(levels) == 1:
             yield (
+                name,
                 f"column {name}: covariate {name!r} is {levels[0]!r} in every library of the "
-                "contrast; leave it out of contrast.covariates"
+                f"contrast ({assay}); leave it out of contrast.covariates",
             )
             continue
         added = [np.array([value == level for value in values]) for level in levels[1:]]
-        if np.linalg.matrix_rank(np.column_stack([*design, *added]).astype(float)) < len(
-            design
-        ) + len(added):
+        matrix = np.column_stack([*design, *added]).astype(float)
+        if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
             yield (
+                name,
                 f"column {name}: covariate {name!r} is aliased with {contrast.factor!r} or an "
-                "earlier covariate (their effects cannot be told apart); leave it out of "
-                "contrast.covariates"
+                f"earlier covariate among the {assay} libraries (their effects cannot be told "
+                "apart); leave it out of contrast.covariates",
+            )
+            continue
+        # as many coefficients as libraries explain everything, whatever it is
+        if replicated and np.linalg.matrix_rank(matrix) >= len(rows):
+            yield (
+                name,
+                f"column {name}: covariate {name!r} with its {len(levels)} levels leaves no "
+                f"residual degrees of freedom among {len(rows)} {assay} libraries, so that nothing "
+                "could be tested; leave it out of contrast.covariates, join levels, or add "
+                "replicates",
             )
             continue
         design += added
