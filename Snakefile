@@ -36,6 +36,7 @@ rule all:
         PEAK_FILES,
         CIRCLE_M6A_FILES,
         DIFFERENTIAL_TABLES.values(),
+        CIRCLE_CHANGES,
         REGULATOR_TABLES.values(),
         TRACKS,
         "results/study/libraries.tsv",

@@ -166,7 +166,8 @@ def _sites(counts: Counts) -> pd.DataFrame:
         distance = min(place, circle.length - place)
         near = distance <= plan.parameters.fragment_length
         rows.append((site.circle, near, *site.stoichiometry))
-    return pd.DataFrame(rows, columns=["circle", "near", "test", "reference"])
+    table = pd.DataFrame(rows, columns=["circle", "near", "test", "reference"])
+    return table.astype({"circle": "int64", "near": bool, "test": float, "reference": float})
 
 
 def _largest(values: pd.Series, circles: pd.Series, number: int) -> Array:

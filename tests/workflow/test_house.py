@@ -45,6 +45,7 @@ FLOORS = (
         "peak_context",
         "differential",
         "methylation",
+        "circle_changes",
         "regulators",
     ),
     ("figures", "report"),

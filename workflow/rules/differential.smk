@@ -1,6 +1,7 @@
 """Differential tests: genes, circles, circular-to-linear ratio and methylation, test over reference.
 
-Needs the count matrices of the earlier stages; makes one table a question in results/differential/.
+Needs the count matrices of the earlier stages; makes one table a question in results/differential/,
+and one that joins what changes of each circle.
 Without replicates the tables hold fold changes and no p-values.
 """
 
@@ -17,6 +18,17 @@ DIFFERENTIAL_TABLES = {
     )
     if ("methylation" not in name or len(IP_LEVELS) == 2)
     and ("circle" not in name or GENOME)
+}
+
+CIRCLE_CHANGES = ["results/differential/circle_changes.tsv"] if GENOME else []
+# what the joined table says of m6A, where there is any: option and table
+M6A_OF_CIRCLES = {
+    **(
+        {"--methylation": "results/differential/circle_methylation.tsv"}
+        if "circle_methylation" in DIFFERENTIAL_TABLES
+        else {}
+    ),
+    **({"--circle-m6a": CIRCLE_M6A_FILES[0]} if CIRCLE_M6A_FILES else {}),
 }
 
 # circles whose share of the RNA may change in place of the methylation of a peak
@@ -215,6 +227,42 @@ rule compare_circle_methylation:
             --background {input.background:q} \
             --gene-counts {input.gene_counts:q} \
             --features {input.features:q} \
+            --output {output.table:q} \
+            2>{log:q}
+        """
+
+
+rule join_circle_changes:
+    input:
+        script=f"{SCRIPTS}/join_circle_changes.py",
+        circles="results/circrna/circles.tsv",
+        expression="results/differential/circles.tsv",
+        ratio="results/differential/circle_ratio.tsv",
+        genes="results/differential/genes.tsv",
+        m6a=list(M6A_OF_CIRCLES.values()),
+    output:
+        table="results/differential/circle_changes.tsv",
+    log:
+        "results/logs/differential/join_circle_changes.log",
+    conda:
+        "../../envs/ringmark.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=30,
+    params:
+        digest=digest_of(f"{SCRIPTS}/join_circle_changes.py"),
+        m6a=[word for item in M6A_OF_CIRCLES.items() for word in item],
+        alpha=config["differential"]["fdr"],
+    shell:
+        r"""
+        python {input.script:q} \
+            --circles {input.circles:q} \
+            --expression {input.expression:q} \
+            --ratio {input.ratio:q} \
+            --genes {input.genes:q} \
+            {params.m6a:q} \
+            --alpha {params.alpha} \
             --output {output.table:q} \
             2>{log:q}
         """

@@ -28,6 +28,7 @@ if GENOME:
         "bsj_counts": "results/circrna/bsj_counts.tsv",
         "linear_counts": "results/circrna/linear_counts.tsv",
         "filters": "results/circrna/filters.tsv",
+        "circle_changes": CIRCLE_CHANGES[0],
     }
 if IPS:
     REPORT_TABLES |= {

@@ -53,6 +53,7 @@ OPTIONS = {
     "ratio": "differential/circle_ratio.tsv",
     "methylation": "differential/methylation.tsv",
     "circle_methylation": "differential/circle_methylation.tsv",
+    "circle_changes": "differential/circle_changes.tsv",
     "overlap": "regulators/overlap.tsv",
     "enrichment": "regulators/enrichment.tsv",
     "axes": "regulators/axes.tsv",

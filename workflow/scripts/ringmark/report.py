@@ -35,6 +35,7 @@ SCHEMAS: dict[str, Table] = {
     "ratio": tables.CIRCLE_RATIO,
     "methylation": tables.DIFFERENTIAL,
     "circle_methylation": tables.DIFFERENTIAL,
+    "circle_changes": tables.CIRCLE_CHANGES,
     "overlap": regulators.OVERLAP,
     "enrichment": regulators.ENRICHMENT,
     "axes": regulators.AXIS_RESULTS,
@@ -79,6 +80,17 @@ TIER_MEANINGS = {
     "none": "none seen",
 }
 
+
+#: What is said of circles by how they read beside their gene, the most telling first.
+READING_MEANINGS = {
+    "beyond_gene": "change beyond what their gene does (the circular-to-linear ratio changes)",
+    "against_gene": "change against their gene",
+    "gene_alone": "stay behind where their gene changes",
+    "with_gene": "change with their gene",
+    "unclear": "change, with or without their gene",
+    "unchanged": "are not shown to change",
+    "not_tested": "could not be tested",
+}
 
 #: What the junction of a circle without a peak tells.
 VERDICT_MEANINGS = {
@@ -906,11 +918,37 @@ def reviewed_features(overlap: pd.DataFrame | None) -> frozenset[str]:
 
 
 def differential_section(evidence: Evidence) -> Section:
-    """Show the five comparisons between conditions."""
+    """Show the five comparisons between conditions, and circles beside their genes."""
     reviewed = reviewed_features(evidence.get("overlap"))
-    return _section(
-        evidence, "differential", [_differential_part(evidence, kind, reviewed) for kind in KINDS]
+    parts = [_differential_part(evidence, kind, reviewed) for kind in KINDS]
+    return _section(evidence, "differential", [*parts, *_circle_changes_part(evidence)])
+
+
+def _circle_changes_part(evidence: Evidence) -> list[Part]:
+    """Tell circles that follow their gene from those that do not; nothing without circles."""
+    table = evidence.get("circle_changes")
+    if table is None or table.empty:
+        return []
+    counted = table["reading"].value_counts()
+    told = [
+        f"{number:,} {meaning}"
+        for reading, meaning in READING_MEANINGS.items()
+        if (number := int(counted.get(reading, 0)))
+    ]
+    sentence = f"Of {count_of(len(table), 'circle')}: {', '.join(told)}." if told else ""
+    order = {reading: place for place, reading in enumerate(READING_MEANINGS)}
+    rows = table.assign(_place=table["reading"].map(order))
+    rows = rows.sort_values(["_place", "circle_padj", "ratio_padj", "circle"], kind="stable")
+    hidden = ("gene_id", "type", "confidence", "m6a_verdict")
+    view = table_view(
+        evidence,
+        "circle_changes",
+        "Circle, ratio, gene and m6A",
+        rows.drop(columns="_place"),
+        hidden,
     )
+    title = "Circles beside their genes"
+    return [Part(title, [sentence], views=[view], anchor="differential-circle-changes")]
 
 
 def _differential_part(evidence: Evidence, kind: Kind, reviewed: frozenset[str]) -> Part:

@@ -506,6 +506,27 @@ CIRCLE_RATIO = Table(
 )
 
 
+#: What changes of a circle, side by side (``ringmark.circle_changes``).
+CIRCLE_CHANGES = Table(
+    "changes of circles",
+    {
+        "circle": STRING,
+        "gene_id": STRING,
+        "gene_name": STRING,
+        "type": STRING,
+        "confidence": STRING,
+        **{
+            f"{what}_{column}": NUMBER
+            for what in ("circle", "ratio", "gene", "methylation")
+            for column in ("log2FoldChange", "padj")
+        },
+        "m6a_tier": STRING,
+        "m6a_verdict": STRING,
+        "reading": STRING,
+    },
+)
+
+
 def read_background(path: str | Path, ip_libraries: Iterable[str]) -> dict[str, float]:
     """Return IP library to the log ratio of its pair on background.
 
