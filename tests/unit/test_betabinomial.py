@@ -16,6 +16,7 @@ from ringmark.betabinomial import (
     likelihood_ratio_test,
     log_likelihood_at,
     residual_degrees,
+    sum_tail,
 )
 
 THREE_AGAINST_THREE = np.column_stack([np.ones(6), [0, 0, 0, 1, 1, 1]])
@@ -358,3 +359,31 @@ def test_degrees_of_freedom_are_told():
     told = likelihood_ratio_test(successes, totals, THREE_AGAINST_THREE, 1)
     assert told.degrees.shape == (20,)
     assert (told.degrees >= 4).all()
+
+
+def test_the_chance_of_a_sum_is_that_of_the_distribution():
+    alone = sum_tail([[5], [3], [0]], [[5], [9], [4]], np.log(0.3 / 0.7), 0.0)
+    expected = [
+        binom.sf(k, n, 0.3) + 0.5 * binom.pmf(k, n, 0.3) for k, n in ((5, 5), (3, 9), (0, 4))
+    ]
+    assert alone == pytest.approx(expected, abs=1e-6)
+    scale = (1 - 0.1) / 0.1
+    spread = betabinom.sf(6, 20, 0.4 * scale, 0.6 * scale)
+    spread += 0.5 * betabinom.pmf(6, 20, 0.4 * scale, 0.6 * scale)
+    assert sum_tail([[6]], [[20]], np.log(0.4 / 0.6), 0.1) == pytest.approx(spread, abs=1e-9)
+
+
+def test_the_chance_of_a_sum_over_unlike_observations():
+    rng = np.random.default_rng(3)
+    totals, eta, deviation = np.array([4, 11, 0, 7]), np.array([-1.0, 0.2, 0.0, -0.4]), 0.5
+    drawn = rng.normal(0, deviation, (400_000, 1))
+    sums = simulate(rng, np.broadcast_to(totals, (400_000, 4)), expit(eta + drawn), 0.05).sum(axis=1)
+    for seen in ([2, 6, 0, 4], [3, 9, 0, 6]):
+        expected = (sums > sum(seen)).mean() + 0.5 * (sums == sum(seen)).mean()
+        found = sum_tail([seen], [totals], eta, 0.05, deviation)
+        assert found == pytest.approx(expected, rel=0.03)
+
+
+def test_sums_of_nothing_and_of_no_feature():
+    assert sum_tail([[0, 0]], [[0, 0]], 0.0, 0.0) == pytest.approx(0.5)
+    assert sum_tail(np.empty((0, 3)), np.empty((0, 3)), 0.0, 0.0).shape == (0,)

@@ -41,7 +41,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, ndtr, polygamma, stdtr
+from scipy.special import betaln, gammaln, ndtr, polygamma, stdtr
 
 Array = NDArray[np.float64]
 
@@ -61,6 +61,11 @@ _TOLERANCE = 1e-9
 _ITERATIONS = 60
 _ADJUSTMENT_PRIOR = 0.01
 _NO_SPREAD = 1e-6
+# Nodes of the integral over a shared shift, and features whose sums are computed at a time.
+_SHIFTS = 9
+_SUMS = 2000
+# Smallest dispersion of these: the logarithms of beta functions cancel with less of it.
+_NO_DISPERSION = 1e-7
 _NO_NULL_SPREAD = 1e-4
 # Dispersion 0 stands one step of the grid below the smallest above 0.
 _LOWEST = float(DISPERSION_GRID[1] ** 2 / DISPERSION_GRID[2])
@@ -447,6 +452,81 @@ def _restricted(data: _Data, column: int, rho: Array, spread: ArrayLike) -> Arra
     precision = np.zeros((len(data.totals), data.design.shape[1]))
     precision[:, column] = 1 / np.maximum(spread, _NO_NULL_SPREAD) ** 2
     return _maximise(data, data.design, rho, precision)[2]
+
+
+def sum_tail(
+    successes: ArrayLike,
+    totals: ArrayLike,
+    log_odds: ArrayLike,
+    dispersion: ArrayLike,
+    spread: ArrayLike = 0.0,
+) -> Array:
+    """Return the chance of as many successes in all observations together, or more (mid-p).
+
+    Where counts are few the signed root of the likelihood ratio is far from normal in its tail: of
+    five successes in five trials at a chance of .3 it says 0.0003, and .3 to the fifth is 0.0024.
+    Here the distribution of the sum is computed, by convolution.
+
+    Parameters
+    ----------
+    successes, totals
+        As for `fit`; the time needed grows with the largest sum of totals.
+    log_odds
+        Natural, broadcastable to (features, observations).
+    dispersion
+        Intra-class correlation in [0, 1), scalar or (features,).
+    spread
+        Standard deviation of a shift of the log odds that all observations of a feature share.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (features,): the chance of more successes, and half that of as many. Chances below
+        1e-13 are lost in rounding.
+    """
+    k, n = np.asarray(successes, dtype=np.int64), np.asarray(totals, dtype=np.int64)
+    features = len(n)
+    rho = np.maximum(_checked_dispersion(dispersion, features), _NO_DISPERSION)
+    eta = np.broadcast_to(np.asarray(log_odds, dtype=float), n.shape)
+    shifts, weights = np.polynomial.hermite_e.hermegauss(_SHIFTS)
+    deviation = np.broadcast_to(np.asarray(spread, dtype=float), features)
+    tail = np.zeros(features)
+    whole = n.sum(axis=1)
+    order = np.argsort(whole, kind="stable")
+    for start in range(0, features, _SUMS):
+        rows = order[start : start + _SUMS]
+        length = int(whole[rows].max()) + 1
+        counts = np.arange(length)
+        above = (counts > k[rows].sum(axis=1)[:, None]) + 0.5 * (
+            counts == k[rows].sum(axis=1)[:, None]
+        )
+        for shift, weight in zip(shifts, weights / weights.sum(), strict=True):
+            moved = eta[rows] + shift * deviation[rows, None]
+            chances = _sum_distribution(n[rows], moved, rho[rows], length)
+            tail[rows] += weight * (chances * above).sum(axis=1)
+    return np.clip(tail, 0.0, 1.0)
+
+
+def _sum_distribution(n: NDArray[np.int64], eta: Array, rho: Array, length: int) -> Array:
+    """Return the chances of 0, 1, ... successes in all observations, (features, length)."""
+    s = ((1 - rho) / rho)[:, None]
+    counts = np.arange(length, dtype=float)
+    size = 1 << int(np.ceil(np.log2(2 * length)))
+    product: NDArray[np.complex128] | float = 1.0
+    for column in range(n.shape[1]):
+        own = n[:, column, None].astype(float)
+        p = _logistic(eta[:, column, None])
+        a, b = s * p, s * (1 - p)
+        inside = counts <= own
+        rest = np.where(inside, own - counts, 0.0)
+        log_chance = (
+            gammaln(own + 1) - gammaln(counts + 1) - gammaln(rest + 1)
+            + betaln(counts + a, rest + b) - betaln(a, b)
+        )  # fmt: skip
+        chance = np.where(inside, np.exp(log_chance), 0.0)
+        product = product * np.fft.rfft(chance, size, axis=1)
+    found: Array = np.fft.irfft(product, size, axis=1)[:, :length]
+    return found
 
 
 def _tail(root: Array, degrees: ArrayLike, alternative: str) -> Array:

@@ -13,6 +13,10 @@ Under the null the log odds are normal around the background with the variance o
 (``null_spread``). A circle without a host gene, and one on its other strand, has the ratio of the
 library and the variance between genes.
 
+Where fragments are few the tail of the likelihood ratio is not that of a normal distribution; there
+the p-value is at least the chance of so many IP fragments in all pairs together
+(`ringmark.betabinomial.sum_tail`).
+
 The evidence comes in tiers:
 
 1. the back-splice fragments themselves are enriched;
@@ -39,7 +43,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ringmark.annotation import Annotation
-from ringmark.betabinomial import estimate_prior, likelihood_ratio_test
+from ringmark.betabinomial import estimate_prior, likelihood_ratio_test, sum_tail
 from ringmark.detection import Reach, smallest_enrichment, verdicts
 from ringmark.intervals import Blocks, merge
 from ringmark.multiple_testing import adjust
@@ -49,6 +53,10 @@ from ringmark.tables import CIRCLE_M6A, POOLED
 
 #: Fragments of a circle, IP and input together, below which no test could tell anything.
 MIN_FRAGMENTS = 5
+#: Up to so many fragments ...
+FEW_FRAGMENTS = 200
+#: ... and below this p-value the distribution of their sum is computed.
+CLOSER_LOOK = 0.1
 #: Intra-class correlation assumed where no circle has replicates to estimate it from.
 UNREPLICATED_DISPERSION = 0.02
 #: Log2 enrichment taken for that of a typical peak where there are few, and how many few are.
@@ -150,6 +158,11 @@ def circle_enrichment(
     )
     enough = totals[seen].sum(axis=1) >= MIN_FRAGMENTS
     pvalue = np.where(enough, test.pvalue, np.nan)
+    few = np.flatnonzero((totals[seen].sum(axis=1) <= FEW_FRAGMENTS) & (pvalue < CLOSER_LOOK))
+    exact = sum_tail(
+        ip[seen][few], totals[seen][few], offset[few], test.dispersion[few], error[few]
+    )
+    pvalue[few] = np.maximum(pvalue[few], exact)
     padj = adjust(pvalue)
     smallest = smallest_enrichment(
         inputs[seen], offset, error, test.dispersion, test.degrees, _threshold(pvalue, padj, fdr)
