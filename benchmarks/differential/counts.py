@@ -42,6 +42,8 @@ class Counts:
         Libraries, pairs and contrast.
     genes, circles, linear
         Fragments of genes, back-splices and linear junctions in every library.
+    peaks
+        Fragments over each m6A site of linear RNA in every library.
     background
         Log ratio of IP over input on background of each pair (`BACKGROUND`).
     circle_background
@@ -54,6 +56,7 @@ class Counts:
     genes: pd.DataFrame
     circles: pd.DataFrame
     linear: pd.DataFrame
+    peaks: pd.DataFrame
     background: pd.DataFrame
     circle_background: CircleBackground
     plan: Plan
@@ -70,11 +73,13 @@ def simulate_counts(parameters: SimulationParameters, covariates: Sequence[str] 
     before = np.cumsum(sites)
     counted: dict[str, dict[str, IntArray]] = {}
     free: dict[str, IntArray] = {}
+    over: dict[str, IntArray] = {}
     for library in plan.libraries:
         fragments = draw_fragments(pool, plan.expression, library, bias, parameters)
         counted[library.name] = true_counts(
             pool, fragments, library, boundaries, len(plan.genes), parameters
         )
+        over[library.name] = _over_sites(plan, fragments)
         free[library.name] = _without_site(pool, fragments, before, len(plan.genes))
     study = _study(plan, covariates)
     background, of_circles = _background(plan, study, free)
@@ -88,10 +93,22 @@ def simulate_counts(parameters: SimulationParameters, covariates: Sequence[str] 
         matrix("gene_counts", genes),
         matrix(f"bsj_counts{_ANCHOR}", plan.circle_names),
         matrix(f"linear_counts{_ANCHOR}", plan.circle_names),
+        pd.DataFrame(over),
         background,
         of_circles,
         plan,
     )
+
+
+def _over_sites(plan: Plan, fragments: Fragments) -> IntArray:
+    """Count the fragments that hold each site of linear RNA."""
+    starts, ends = np.sort(fragments.starts), np.sort(fragments.starts + fragments.lengths)
+    pool = plan.pool
+    over = np.searchsorted(starts, pool.site_positions, side="right")
+    over = over - np.searchsorted(ends, pool.site_positions, side="right")
+    counts = np.bincount(pool.site_numbers, weights=over, minlength=len(plan.sites))
+    linear = np.array([site.circle < 0 for site in plan.sites], dtype=bool)
+    return counts[linear].astype(np.int64)
 
 
 def _without_site(pool: Pool, fragments: Fragments, before: IntArray, genes: int) -> IntArray:

@@ -180,7 +180,12 @@ def _largest(values: pd.Series, circles: pd.Series, number: int) -> Array:
 def _methylation(counts: Counts) -> Outcome:
     sites, number = _sites(counts), len(counts.circles)
     table = compare_methylation(
-        counts.circles, counts.circles, counts.background, counts.study, counts.genes
+        counts.circles,
+        counts.circles,
+        counts.background,
+        counts.study,
+        counts.genes,
+        peak_counts=(counts.peaks, counts.peaks),
     ).table
     change = (sites["test"] - sites["reference"]).abs()
     near = sites["near"].astype(float)

@@ -377,7 +377,9 @@ def test_the_chance_of_a_sum_over_unlike_observations():
     rng = np.random.default_rng(3)
     totals, eta, deviation = np.array([4, 11, 0, 7]), np.array([-1.0, 0.2, 0.0, -0.4]), 0.5
     drawn = rng.normal(0, deviation, (400_000, 1))
-    sums = simulate(rng, np.broadcast_to(totals, (400_000, 4)), expit(eta + drawn), 0.05).sum(axis=1)
+    sums = simulate(rng, np.broadcast_to(totals, (400_000, 4)), expit(eta + drawn), 0.05).sum(
+        axis=1
+    )
     for seen in ([2, 6, 0, 4], [3, 9, 0, 6]):
         expected = (sums > sum(seen)).mean() + 0.5 * (sums == sum(seen)).mean()
         found = sum_tail([seen], [totals], eta, 0.05, deviation)

@@ -196,3 +196,17 @@ def test_an_input_without_bins_is_an_error(folder, capsys):
     options.remove(str(folder / "r2_in.npz"))
     assert with_context(folder, *options) == 1
     assert "--bins: none of input r2_in" in capsys.readouterr().err
+
+
+def test_counts_of_peaks_need_both_assays(folder, capsys):
+    write_counts(folder / "ip.tsv", {"A": [16] * 6}, IPS)
+    write_counts(folder / "input.tsv", {"A": [16] * 6}, INPUTS)
+    options = ["--samples", str(folder / "samples.tsv"), "--test", "resistant"]
+    options += ["--reference", "sensitive", "--features", str(folder / "peaks.tsv")]
+    options += ["--ip-counts", str(folder / "ip.tsv"), "--output", str(folder / "out.tsv")]
+    options += ["--input-counts", str(folder / "input.tsv")]
+    options += ["--background", str(folder / "background.tsv")]
+    peaks = ["--peak-ip-counts", str(folder / "ip.tsv")]
+    assert main([*options, *peaks]) == 1
+    assert "one without the other" in capsys.readouterr().err
+    assert main([*options, *peaks, "--peak-input-counts", str(folder / "input.tsv")]) == 0

@@ -313,3 +313,46 @@ def test_covariates_with_a_context():
     told = compared(rng.poisson(20 * fold), own, study, context).table
     assert (told["padj"].iloc[:40] < 0.05).mean() > 0.9
     assert (told["pvalue"].iloc[40:] < 0.05).mean() < 0.065
+
+
+def ips_of_unlike_efficiency(rng, features):
+    """Fragments of unchanged features, with IPs that enrich more or less; IP and input."""
+    own = np.exp([0.5, 0.2, 0.4, -0.4, -0.2, -0.5])
+    abundance = rng.lognormal(5, 0.4, size=(features, 1)) * np.ones(6)
+    excess = 8 * rng.uniform(0.3, 0.9, size=(features, 1)) * own
+    return rng.poisson(abundance * (1 + excess)), rng.poisson(abundance)
+
+
+def test_few_circles_learn_from_the_peaks_how_much_ips_enrich():
+    """Ten circles alone cannot tell IPs that enrich more from methylation that rises."""
+    rng = np.random.default_rng(41)
+    study = make_study(ip=True)
+    ips = [pair.ip.name for pair in study.pairs]
+    names = (ips, inputs(study))
+    circles = [
+        frame(values, own)
+        for values, own in zip(ips_of_unlike_efficiency(rng, 10), names, strict=True)
+    ]
+    peaks = [
+        frame(values, own, "p")
+        for values, own in zip(ips_of_unlike_efficiency(rng, 400), names, strict=True)
+    ]
+    background = background_of(study)
+    alone = compare_methylation(*circles, background, study).table
+    taught = compare_methylation(
+        *circles, background, study, peak_counts=(peaks[0], peaks[1])
+    ).table
+    assert alone["log2FoldChange"].median() > 0.6
+    assert taught["log2FoldChange"].abs().median() < 0.25
+    assert (alone["pvalue"] < 0.05).sum() >= 3
+    assert (taught["pvalue"] < 0.05).sum() <= 1
+
+
+def test_counts_of_peaks_of_other_libraries_are_an_error():
+    study = make_study(ip=True)
+    ips = [pair.ip.name for pair in study.pairs]
+    ip, own = frame([[9] * 6], ips), frame([[9] * 6], inputs(study))
+    with pytest.raises(InputError, match=f"the counts of peaks lack {ips[0]}"):
+        compare_methylation(
+            ip, own, background_of(study), study, peak_counts=(ip.drop(columns=ips[0]), own)
+        )

@@ -10,7 +10,8 @@ For peaks, ``--bins`` of the inputs and the annotation say what their genes hold
 their counts what else than a methyl group can have changed (``ringmark.peak_context``).
 
 For circles ``--ip-counts`` and ``--input-counts`` may be the same matrix of back-splice counts:
-libraries are looked up by name.
+libraries are looked up by name. How much each IP enriches is then learnt from the peaks of the
+study (``--peak-ip-counts``, ``--peak-input-counts``).
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--gene-counts", type=Path, help="for the size factors of baseMean")
     options.add_argument("--features", type=Path, required=True, help="peaks or circles")
     options.add_argument("--output", type=Path, required=True)
+    learnt = options.add_argument_group("circles", "where it is learnt how much each IP enriches")
+    learnt.add_argument("--peak-ip-counts", type=Path, help="IP fragments of peaks")
+    learnt.add_argument("--peak-input-counts", type=Path, help="input fragments of peaks")
     context = options.add_argument_group("peaks", "what else than their methyl groups moves them")
     context.add_argument(
         "--bins", nargs="*", default=[], metavar="LIBRARY.npz", help="inputs, by count_bins.py"
@@ -68,6 +72,10 @@ def check_context(options: argparse.Namespace) -> None:
         problems.append("--circles: without --bins")
     if problems:
         raise InputError(problems, "give --bins and --annotation, or these and both of circles")
+    if (options.peak_ip_counts is None) != (options.peak_input_counts is None):
+        raise InputError(
+            "--peak-ip-counts and --peak-input-counts: one without the other", "give both or none"
+        )
 
 
 def context_of(
@@ -142,6 +150,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_context(options)
     study = study_from(options)
     ip_counts, input_counts = read_matrix(options.ip_counts), read_matrix(options.input_counts)
+    peak_counts = None
+    if options.peak_ip_counts:
+        peak_counts = read_matrix(options.peak_ip_counts), read_matrix(options.peak_input_counts)
     context = None
     if options.bins:
         context = context_of(
@@ -160,6 +171,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         read_matrix(options.gene_counts) if options.gene_counts else None,
         source=str(options.ip_counts),
         context=context,
+        peak_counts=peak_counts,
     )
     features = read_features(options.features)
     DIFFERENTIAL.write(with_names(result.table, features), options.output)

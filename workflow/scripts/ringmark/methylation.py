@@ -11,9 +11,9 @@ reference. Abundance cancels within the pair. The test is the beta-binomial like
 `ringmark.differential.odds_test`, whose answers to one-sided counts and missing replicates hold
 here too.
 
-IPs differ in how much they enrich over background; that is estimated from the features and taken
-out (`ringmark.efficiency`). A change of all features at once stays, where it is larger than such
-differences between replicates.
+IPs differ in how much they enrich over background; that is estimated from the features, of circles
+from the study's peaks, which are many and well covered, and taken out (`ringmark.efficiency`). A
+change of all features at once stays, where it is larger than such differences between replicates.
 
 Pairs of one level that share an input share its fragments, as far as they tell how sure a ratio is.
 
@@ -63,6 +63,7 @@ def compare_methylation(
     normalisation_counts: pd.DataFrame | None = None,
     source: str = "counts",
     context: PeakContext | None = None,
+    peak_counts: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Result:
     """Compare the enrichment of IP over input between the two levels of the contrast.
 
@@ -78,6 +79,9 @@ def compare_methylation(
         depends on it.
     context
         Gene, circles and neighbours of the features, where they are peaks, over the inputs.
+    peak_counts
+        IP and input fragments of the study's peaks, from which it is learnt how much each IP
+        enriches; None: learnt from the features themselves.
 
     Raises
     ------
@@ -99,10 +103,9 @@ def compare_methylation(
     log_ratio = _log_ratios(background, chosen)
     matrix = design.matrix.to_numpy()
     levels = _input_levels(inputs, design, context)
-    told = slice(None) if context is None else context.exonic
     # of their own input: what is borrowed from genes may err for many peaks alike
     efficiency = estimate_efficiency(
-        successes[told], inputs.to_numpy(dtype=float)[told], log_ratio, matrix
+        *_teachers(ip, inputs, context, peak_counts, source), log_ratio, matrix
     )
     own = log_ratio + efficiency_offset(successes, levels.rate, log_ratio, matrix, efficiency)
     null = _explained(successes, levels, own, design, inputs, context)
@@ -113,6 +116,29 @@ def compare_methylation(
     table["baseMean"] = base_mean(counts, normalisation_counts)
     notes = (*design.notes, *_told(efficiency), *_counts_of_explained(table, null))
     return Result(table, (*notes, *counts_of_missing(table)))
+
+
+def _teachers(
+    ip: pd.DataFrame,
+    inputs: pd.DataFrame,
+    context: PeakContext | None,
+    peak_counts: tuple[pd.DataFrame, pd.DataFrame] | None,
+    source: str,
+) -> tuple[Array, Array]:
+    """Return the fragments, IP and input, of the features that tell the efficiency of each pair."""
+    if peak_counts is None:
+        told = slice(None) if context is None else context.exonic
+        return ip.to_numpy(dtype=float)[told], inputs.to_numpy(dtype=float)[told]
+    peaks_ip, peaks_input = peak_counts
+    absent = [name for name in ip.columns if name not in peaks_ip.columns]
+    absent += [name for name in inputs.columns if name not in peaks_input.columns]
+    if absent:
+        raise InputError(
+            f"{source}: the counts of peaks lack {', '.join(absent)}",
+            "give the counts of peaks of the same study",
+        )
+    own = aligned(peaks_input, peaks_ip.index, source)[list(inputs.columns)]
+    return peaks_ip[list(ip.columns)].to_numpy(dtype=float), own.to_numpy(dtype=float)
 
 
 def _input_levels(inputs: pd.DataFrame, design: Design, context: PeakContext | None) -> InputLevels:
