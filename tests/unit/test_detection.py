@@ -16,7 +16,7 @@ RATIO = 0.4
 def found_at(level: float, inputs: np.ndarray, error: float, pvalue: float, seed: int) -> float:
     """Simulate circles of some log2 enrichment and return the share found."""
     random = np.random.default_rng(seed)
-    number = 4000
+    number = 1500
     own = random.normal(0, error, (number, 1))
     ip = random.poisson(inputs * RATIO * 2**level * np.exp(own), (number, len(inputs)))
     drawn = random.poisson(inputs, (number, len(inputs)))

@@ -52,7 +52,7 @@ rule compare_genes:
         "results/benchmarks/differential/compare_genes.tsv"
     conda:
         "../../envs/pydeseq2.yaml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=scaled(4000),
         runtime=60,
@@ -66,6 +66,7 @@ rule compare_genes:
             {params.contrast:q} \
             --counts {input.counts:q} \
             --annotation {input.annotation:q} \
+            --threads {threads} \
             --output {output.table:q} \
             2>{log:q}
         """
@@ -86,7 +87,7 @@ rule compare_circles:
         "results/benchmarks/differential/compare_circles.tsv"
     conda:
         "../../envs/pydeseq2.yaml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=scaled(4000),
         runtime=60,
@@ -101,6 +102,7 @@ rule compare_circles:
             --counts {input.counts:q} \
             --gene-counts {input.gene_counts:q} \
             --circles {input.circles:q} \
+            --threads {threads} \
             --output {output.table:q} \
             2>{log:q}
         """

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--counts", type=Path, required=True, help="back-splice counts")
     options.add_argument("--gene-counts", type=Path, required=True, help="for size factors")
     options.add_argument("--circles", type=Path, required=True, help="catalogue of circles")
+    options.add_argument("--threads", type=int, default=1, help="default %(default)s")
     options.add_argument("--output", type=Path, required=True)
     return options
 
@@ -36,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     study = study_from(arguments)
     counts = read_matrix(arguments.counts)
     genes = read_matrix(arguments.gene_counts)
-    result = compare_expression(counts, study, genes, source=str(arguments.counts))
+    result = compare_expression(
+        counts, study, genes, source=str(arguments.counts), threads=arguments.threads
+    )
     features = read_features(arguments.circles)
     EXPRESSION.write(with_names(result.table, features), arguments.output)
     print_notes("circles", result.notes)

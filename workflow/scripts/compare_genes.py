@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add_contrast_options(options)
     options.add_argument("--counts", type=Path, required=True, help="counts of genes")
     options.add_argument("--annotation", type=Path, help="table of transcripts, for gene names")
+    options.add_argument("--threads", type=int, default=1, help="default %(default)s")
     options.add_argument("--output", type=Path, required=True)
     return options
 
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     study = study_from(arguments)
     counts = read_matrix(arguments.counts)
-    result = compare_expression(counts, study, source=str(arguments.counts))
+    result = compare_expression(
+        counts, study, source=str(arguments.counts), threads=arguments.threads
+    )
     features = gene_names(counts.index, arguments.annotation)
     EXPRESSION.write(with_names(result.table, features), arguments.output)
     print_notes("genes", result.notes)

@@ -212,6 +212,7 @@ def compare_expression(
     study: Study,
     normalisation_counts: pd.DataFrame | None = None,
     source: str = "counts",
+    threads: int = 1,
 ) -> Result:
     """Compare counts of the input libraries between the two levels of the contrast.
 
@@ -223,6 +224,8 @@ def compare_expression(
         Counts that size factors are computed from; None: `counts` themselves.
     source
         Where the counts come from, for messages.
+    threads
+        Processes that fit features at the same time.
     """
     yardstick = counts if normalisation_counts is None else normalisation_counts
     available = [name for name in counts.columns if name in set(yardstick.columns)]
@@ -236,7 +239,8 @@ def compare_expression(
     factors = size_factors(yardstick[list(design.names)])
     chosen = counts[list(design.names)]
     if design.residual_degrees:
-        table, notes = _wald_test(chosen, factors, design, rare=normalisation_counts is not None)
+        rare = normalisation_counts is not None
+        table, notes = _wald_test(chosen, factors, design, rare, threads)
     else:
         table, notes = _empty_results(chosen.index, EXPRESSION_COLUMNS), []
         normalised = chosen.to_numpy(dtype=float) / factors.to_numpy()
@@ -346,7 +350,7 @@ def _pooled_change(
 
 
 def _wald_test(
-    counts: pd.DataFrame, factors: pd.Series, design: Design, rare: bool
+    counts: pd.DataFrame, factors: pd.Series, design: Design, rare: bool, threads: int
 ) -> tuple[pd.DataFrame, list[str]]:
     """Run PyDESeq2 with given size factors; ``rare``: with the trend that suits rare counts."""
     table = _empty_results(counts.index, EXPRESSION_COLUMNS)
@@ -366,7 +370,7 @@ def _wald_test(
         # The library warns of its own fallbacks; those that matter are in the notes.
         warnings.simplefilter("ignore")
         dataset = DeseqDataSet(
-            counts=transposed, metadata=matrix.copy(), design=matrix, quiet=True, n_cpus=1
+            counts=transposed, metadata=matrix.copy(), design=matrix, quiet=True, n_cpus=threads
         )
         dataset.obs["size_factors"] = factors.to_numpy()
         dataset.layers["normed_counts"] = dataset.X / factors.to_numpy()[:, None]
@@ -378,7 +382,7 @@ def _wald_test(
         dataset.cooks_outlier()
         contrast = np.zeros(matrix.shape[1])
         contrast[-1] = 1
-        statistics = DeseqStats(dataset, contrast=contrast, quiet=True, n_cpus=1)
+        statistics = DeseqStats(dataset, contrast=contrast, quiet=True, n_cpus=threads)
         statistics.summary()
         table[list(TEST_COLUMNS)] = statistics.results_df[list(TEST_COLUMNS)].to_numpy(dtype=float)
         statistics.lfc_shrink(coeff=str(matrix.columns[-1]))
