@@ -36,7 +36,7 @@ from benchmarks.differential.evaluate import (
 from benchmarks.differential.variants import VARIANTS
 from benchmarks.driver import FIRST_SEED, READ_PAIRS, ROOT, cell
 from benchmarks.figures import ALL, FIGURES, judged, markdown, markdown_of, text_of
-from ringmark.errors import program
+from ringmark.errors import InputError, program
 from ringmark.files import write_text
 from ringmark.tables import INTEGER, STRING, Table
 
@@ -46,12 +46,23 @@ RESULTS = Table("benchmark of the tests", {**_KEY, **FIGURES.columns})
 
 #: Seeds of the studies of a variant are that of the run and these steps further.
 _STEP = 10_000
+_ATTEMPTS = 5
 
 
 def one_study(name: str, seed: int, read_pairs: int) -> tuple[list[Outcome], dict[str, list[int]]]:
-    """Simulate a study of a variant and test it; permute its labels where there is m6A to find."""
+    """Simulate a study of a variant and test it; permute its labels where there is m6A to find.
+
+    Where the genome of a seed has no room for all that is planted, the next one is taken.
+    """
     variant = VARIANTS[name]
-    counts = simulate_counts(variant.parameters(seed, read_pairs), variant.covariates)
+    for attempt in range(_ATTEMPTS):
+        try:
+            parameters = variant.parameters(seed + attempt, read_pairs)
+            counts = simulate_counts(parameters, variant.covariates)
+            break
+        except InputError:
+            if attempt == _ATTEMPTS - 1:
+                raise
     permutations = calls_of_permutations(counts, seed) if variant.expect == "planted" else {}
     return outcomes(counts), permutations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from ringmark.errors import InputError, program
@@ -82,3 +84,8 @@ def test_program_keeps_name_and_documentation():
         """Do it."""
 
     assert (main.__name__, main.__doc__) == ("main", "Do it.")
+
+
+def test_an_error_crosses_processes():
+    error = InputError(["a: wrong", "b: wrong"], "mend both")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

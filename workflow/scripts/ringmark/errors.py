@@ -25,6 +25,10 @@ class InputError(Exception):
         self.hint = hint
         super().__init__(str(self))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[list[str], str]]:
+        """Let the error cross from one process to another."""
+        return type(self), (self.problems, self.hint)
+
     @classmethod
     def together(cls, errors: Sequence[InputError]) -> InputError:
         """Return one error with the problems of all, and each of their remedies once."""
