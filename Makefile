@@ -7,7 +7,7 @@ BIN = .venv/bin
 # snakefmt looks for shfmt on the path
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test lint benchmark benchmark-m6a lock clean
+.PHONY: help demo test lint benchmark benchmark-m6a benchmark-tests lock clean
 
 help:
 	@echo "make demo        run the embedded study to a report"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint        lint and type check alone"
 	@echo "make benchmark   how well back-splices are found, on a simulated study (needs STAR)"
 	@echo "make benchmark-m6a    how well m6A peaks are called (needs STAR)"
+	@echo "make benchmark-tests  how far the tests can be believed, and what they find"
 	@echo "make lock        renew requirements.lock"
 
 # made whole or not at all, and again when the lock changes
@@ -47,6 +48,9 @@ benchmark: .venv/installed
 
 benchmark-m6a: .venv/installed
 	$(BIN)/python benchmarks/m6a_peaks/run.py --variant main --cores $(CORES)
+
+benchmark-tests: .venv/installed
+	$(BIN)/python benchmarks/differential/run.py --variant main null_main unmethylated --cores $(CORES)
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -84,7 +84,12 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {
         "circle_m6a_power": Target(True, 0.85),
         "out_of_reach_not_methylated": Target(False, 0.0),
     },
-    "null": {**_RATES, **_LEAST},
+    # circles without m6A among many that carry some are tested with the scatter of these
+    "null": {
+        name: target
+        for name, target in (_RATES | _LEAST).items()
+        if not name.startswith("circle_m6a")
+    },
     "unmethylated": {
         "circle_m6a_below_05": Target(False, 0.065),
         "circle_m6a_below_05_at_least": Target(True, 0.03),
