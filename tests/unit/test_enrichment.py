@@ -212,6 +212,22 @@ def test_what_replicates_share_is_no_evidence() -> None:
     assert told["log2_enrichment"].equals(untold["log2_enrichment"])
 
 
+def test_an_input_that_ips_share_counts_once() -> None:
+    """Three IPs over one input know no more of the input than one does."""
+    study = pairs(3, ("a",))
+    shared = [Pair(pair.ip, study[0].input) for pair in study]
+    random = np.random.default_rng(6)
+    inputs = random.poisson(12, 600)
+    counts = pd.DataFrame(
+        {pair.ip.name: random.poisson(12 * RATIO, 600) for pair in study}
+        | {study[0].input.name: inputs},
+        index=[f"c{number}" for number in range(600)],
+    )
+    result = circle_enrichment(counts, shared, background(study, counts), 0.05)
+    assert (result["input_reads"] == inputs).all()
+    assert (result["pvalue"] < 0.05).mean() < 0.075
+
+
 def genes_background() -> pd.DataFrame:
     rows = [
         (None, "a_ip", -1.0, 0.3),

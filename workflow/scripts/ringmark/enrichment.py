@@ -43,6 +43,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ringmark.annotation import Annotation
+from ringmark.background import independent
 from ringmark.betabinomial import estimate_prior, likelihood_ratio_test, sum_tail
 from ringmark.detection import Reach, smallest_enrichment, verdicts
 from ringmark.intervals import Blocks, merge
@@ -126,8 +127,7 @@ def circle_enrichment(
         without any fragment has NA; one with fewer than `MIN_FRAGMENTS` has no p-value, and takes
         no part in the adjustment.
     """
-    ip = counts[[pair.ip.name for pair in pairs]].to_numpy(dtype=float)
-    inputs = counts[[pair.input.name for pair in pairs]].to_numpy(dtype=float)
+    ip, inputs, offset, error = _evidence(counts, pairs, background)
     totals = ip + inputs
     result = pd.DataFrame(
         {
@@ -143,10 +143,10 @@ def circle_enrichment(
     seen = np.flatnonzero(totals.sum(axis=1) > 0)
     if len(seen) == 0:
         return result
-    names = [pair.ip.name for pair in pairs]
-    offset = background.log_ratio.loc[counts.index, names].to_numpy()[seen]
-    error = background.error.loc[counts.index, names].to_numpy()[seen].max(axis=1)
-    data = (ip[seen], totals[seen], np.ones((len(pairs), 1)))
+    ip, inputs, totals, offset, error = (
+        values[seen] for values in (ip, inputs, totals, offset, error)
+    )
+    data = (ip, totals, np.ones((ip.shape[1], 1)))
     replicated = estimate_prior(*data, offset) is not None
     test = likelihood_ratio_test(
         *data,
@@ -156,16 +156,14 @@ def circle_enrichment(
         alternative="greater",
         null_spread=error,
     )
-    enough = totals[seen].sum(axis=1) >= MIN_FRAGMENTS
-    pvalue = np.where(enough, test.pvalue, np.nan)
-    few = np.flatnonzero((totals[seen].sum(axis=1) <= FEW_FRAGMENTS) & (pvalue < CLOSER_LOOK))
-    exact = sum_tail(
-        ip[seen][few], totals[seen][few], offset[few], test.dispersion[few], error[few]
-    )
+    fragments = totals.sum(axis=1)
+    pvalue = np.where(fragments >= MIN_FRAGMENTS, test.pvalue, np.nan)
+    few = np.flatnonzero((fragments <= FEW_FRAGMENTS) & (pvalue < CLOSER_LOOK))
+    exact = sum_tail(ip[few], totals[few], offset[few], test.dispersion[few], error[few])
     pvalue[few] = np.maximum(pvalue[few], exact)
     padj = adjust(pvalue)
     smallest = smallest_enrichment(
-        inputs[seen], offset, error, test.dispersion, test.degrees, _threshold(pvalue, padj, fdr)
+        inputs, offset, error, test.dispersion, test.degrees, _threshold(pvalue, padj, fdr)
     )
     for name, values in (
         ("log2_enrichment", test.log2FoldChange),
@@ -175,6 +173,28 @@ def circle_enrichment(
     ):
         result.iloc[seen, result.columns.get_loc(name)] = values
     return result
+
+
+def _evidence(
+    counts: pd.DataFrame, pairs: Sequence[Pair], background: CircleBackground
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return IP, input and log odds of every independent pair, and the error all pairs share.
+
+    IPs that share an input are no independent pairs: their fragments are summed, over the one
+    input (`ringmark.background.independent`).
+    """
+    names = [pair.ip.name for pair in pairs]
+    shared: dict[str, list[int]] = {}
+    for number, pair in enumerate(pairs):
+        shared.setdefault(pair.input.name, []).append(number)
+    ip, inputs, offset = independent(
+        counts[names].to_numpy(dtype=np.int64),
+        counts[[pair.input.name for pair in pairs]].to_numpy(dtype=np.int64),
+        background.log_ratio.loc[counts.index, names].to_numpy(dtype=float),
+        list(shared.values()),
+    )
+    error = background.error.loc[counts.index, names].to_numpy(dtype=float)
+    return ip.astype(float), inputs.astype(float), offset, error.max(axis=1)
 
 
 def _threshold(pvalue: FloatArray, padj: FloatArray, fdr: float) -> float:
