@@ -24,6 +24,8 @@ WORDS = {
     # the gene goes further than the circle
     (1, -1, 1): "with_gene",
     (1, 0, 0): "unclear",
+    # up, and down beside linear RNA of which nothing is shown
+    (1, -1, 0): "unclear",
     (0, 0, 1): "unchanged",
     (0, 0, 0): "unchanged",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare_methylation import main
+from compare_methylation import counts_in_exons, main
 from ringmark.annotation import Annotation, Gene, Transcript
 from ringmark.bins import MAX_LENGTH, BinLayout, Coverage
 from ringmark.intervals import Blocks
@@ -208,5 +208,26 @@ def test_counts_of_peaks_need_both_assays(folder, capsys):
     options += ["--background", str(folder / "background.tsv")]
     peaks = ["--peak-ip-counts", str(folder / "ip.tsv")]
     assert main([*options, *peaks]) == 1
-    assert "one without the other" in capsys.readouterr().err
-    assert main([*options, *peaks, "--peak-input-counts", str(folder / "input.tsv")]) == 0
+    assert "one without the others" in capsys.readouterr().err
+    rows = [
+        dict.fromkeys(PEAKS.columns) | {"peak": "A", "region": "CDS"},
+        dict.fromkeys(PEAKS.columns) | {"peak": "I", "region": "intron"},
+    ]
+    PEAKS.write(rows[:1], folder / "listed.tsv")
+    peaks += ["--peak-input-counts", str(folder / "input.tsv")]
+    peaks += ["--peaks", str(folder / "listed.tsv")]
+    assert main([*options, *peaks]) == 0
+
+
+def test_peaks_in_introns_tell_nothing_of_the_efficiency(folder):
+    rows = [
+        dict.fromkeys(PEAKS.columns) | {"peak": "A", "region": "CDS"},
+        dict.fromkeys(PEAKS.columns) | {"peak": "I", "region": "intron"},
+    ]
+    PEAKS.write(rows, folder / "listed.tsv")
+    write_counts(folder / "ip.tsv", {"I": [99] * 6, "A": [16] * 6}, IPS)
+    write_counts(folder / "input.tsv", {"I": [9] * 6, "A": [16] * 6}, INPUTS)
+    paths = (folder / name for name in ("listed.tsv", "ip.tsv", "input.tsv"))
+    for matrix in counts_in_exons(*paths):
+        assert matrix.index.tolist() == ["A"]
+        assert (matrix == 16).all().all()

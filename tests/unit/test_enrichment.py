@@ -212,6 +212,29 @@ def test_what_replicates_share_is_no_evidence() -> None:
     assert told["log2_enrichment"].equals(untold["log2_enrichment"])
 
 
+def test_strong_circles_do_not_make_others_unseeable() -> None:
+    """What could have been found is what one more circle would have needed."""
+    study = pairs(3, ("a",))
+    limits = []
+    for strong in (0, 5):
+        factors = np.ones(100)
+        factors[:strong] = 30
+        counts = draw(study, 100, factors, seed=4)
+        result = circle_enrichment(counts, study, background(study, counts), 0.05)
+        limits.append(result["smallest_log2_enrichment"].iloc[5:].median())
+    assert limits[1] == pytest.approx(limits[0], abs=0.4)
+
+
+def test_a_pair_with_next_to_no_fragment_is_no_replicate() -> None:
+    study = pairs(2, ("a",))
+    counts = draw(study, 300, np.r_[np.full(60, 8.0), np.ones(240)])
+    counts[["a1_ip", "a1_input"]] = 0
+    counts.loc["c100", "a1_input"] = 1
+    result = circle_enrichment(counts, study, background(study, counts), 0.05)
+    assert (result["padj"] < 0.05)[:60].mean() > 0.9
+    assert (result["padj"] < 0.05)[60:].sum() <= 6
+
+
 def test_an_input_that_ips_share_counts_once() -> None:
     """Three IPs over one input know no more of the input than one does."""
     study = pairs(3, ("a",))

@@ -203,6 +203,7 @@ rule compare_circle_methylation:
         input_counts="results/circrna/bsj_counts.tsv",
         background="results/m6a/background.tsv",
         gene_counts="results/expression/gene_counts.tsv",
+        peaks="results/m6a/peaks.tsv",
         peak_ip_counts="results/m6a/ip_counts.tsv",
         peak_input_counts="results/m6a/input_counts.tsv",
         features="results/circrna/circles.tsv",
@@ -230,6 +231,7 @@ rule compare_circle_methylation:
             --input-counts {input.input_counts:q} \
             --background {input.background:q} \
             --gene-counts {input.gene_counts:q} \
+            --peaks {input.peaks:q} \
             --peak-ip-counts {input.peak_ip_counts:q} \
             --peak-input-counts {input.peak_input_counts:q} \
             --features {input.features:q} \

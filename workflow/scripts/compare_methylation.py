@@ -11,7 +11,7 @@ their counts what else than a methyl group can have changed (``ringmark.peak_con
 
 For circles ``--ip-counts`` and ``--input-counts`` may be the same matrix of back-splice counts:
 libraries are looked up by name. How much each IP enriches is then learnt from the peaks of the
-study (``--peak-ip-counts``, ``--peak-input-counts``).
+study (``--peaks``, ``--peak-ip-counts``, ``--peak-input-counts``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from call_peaks import bin_paths
+from call_peaks import bin_paths, in_exons
 from contrast_options import add_contrast_options, print_notes, read_features, study_from
 from count_bins import layout_of
 from ringmark.bins import BIN_WIDTH, BinLayout, Coverage
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     learnt = options.add_argument_group("circles", "where it is learnt how much each IP enriches")
     learnt.add_argument("--peak-ip-counts", type=Path, help="IP fragments of peaks")
     learnt.add_argument("--peak-input-counts", type=Path, help="input fragments of peaks")
+    learnt.add_argument("--peaks", type=Path, help="these peaks; those in introns are left out")
     context = options.add_argument_group("peaks", "what else than their methyl groups moves them")
     context.add_argument(
         "--bins", nargs="*", default=[], metavar="LIBRARY.npz", help="inputs, by count_bins.py"
@@ -72,9 +73,11 @@ def check_context(options: argparse.Namespace) -> None:
         problems.append("--circles: without --bins")
     if problems:
         raise InputError(problems, "give --bins and --annotation, or these and both of circles")
-    if (options.peak_ip_counts is None) != (options.peak_input_counts is None):
+    of_peaks = (options.peaks, options.peak_ip_counts, options.peak_input_counts)
+    if any(of_peaks) and not all(of_peaks):
         raise InputError(
-            "--peak-ip-counts and --peak-input-counts: one without the other", "give both or none"
+            "--peaks, --peak-ip-counts and --peak-input-counts: one without the others",
+            "give all of them or none",
         )
 
 
@@ -131,6 +134,23 @@ def context_of(
     return peak_context(peaks, counts, layout, libraries, read_circle_blocks(circles), crossing)
 
 
+def counts_in_exons(peaks: Path, ip: Path, inputs: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the IP and input fragments of the peaks that are not in introns.
+
+    Introns have a background of their own, which the ratios of pairs are not.
+
+    Raises
+    ------
+    InputError
+        If a table is malformed, or lacks a peak.
+    """
+    chosen = pd.Index(in_exons(PEAKS.read(peaks))["peak"])
+    return (
+        aligned(read_matrix(ip), chosen, str(ip)),
+        aligned(read_matrix(inputs), chosen, str(inputs)),
+    )
+
+
 def peaks_of(path: Path, wanted: pd.Index) -> pd.DataFrame:
     """Return the table of peaks in the order of a count matrix.
 
@@ -151,8 +171,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     study = study_from(options)
     ip_counts, input_counts = read_matrix(options.ip_counts), read_matrix(options.input_counts)
     peak_counts = None
-    if options.peak_ip_counts:
-        peak_counts = read_matrix(options.peak_ip_counts), read_matrix(options.peak_input_counts)
+    if options.peaks:
+        peak_counts = counts_in_exons(
+            options.peaks, options.peak_ip_counts, options.peak_input_counts
+        )
     context = None
     if options.bins:
         context = context_of(

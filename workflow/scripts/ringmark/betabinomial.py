@@ -358,6 +358,7 @@ def likelihood_ratio_test(
     alternative: str = "two-sided",
     null: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
     null_spread: ArrayLike = 0.0,
+    prior: DispersionPrior | None = None,
 ) -> LikelihoodRatioTest:
     """Test one coefficient of every feature against 0, or against an interval around it.
 
@@ -385,6 +386,8 @@ def likelihood_ratio_test(
         is then normal around the end of the interval, and its likelihood is the highest of the
         likelihood times that density over its own maximum; where both are normal the statistic
         is the squared estimate over the sum of both variances.
+    prior
+        From `estimate_prior`, for dispersions that are not given; None: learnt from these features.
 
     Notes
     -----
@@ -418,7 +421,7 @@ def likelihood_ratio_test(
     data = _checked(successes, totals, design, offset)
     degrees: ArrayLike = np.inf
     if dispersion is None:
-        prior = estimate_prior(successes, totals, design, offset)
+        prior = prior or estimate_prior(successes, totals, design, offset)
         if prior is None:
             dispersion = np.nan
         else:

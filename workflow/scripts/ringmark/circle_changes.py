@@ -10,7 +10,7 @@ below the threshold.
 ``gene_alone``     the gene changed, and the ratio the other way: the circle stays behind
 ``against_gene``   circle and gene changed in opposite directions
 ``with_gene``      circle and gene changed in the same direction, and no more is shown
-``unclear``        the circle changed; whether its gene did, or the ratio, is not shown
+``unclear``        the circle changed; whether its gene did is not shown, nor does the ratio tell
 ``unchanged``      neither circle nor ratio is shown to change
 ``not_tested``     no test had anything to say
 =================  ================================================================================
@@ -105,6 +105,7 @@ def readings(
     """
     opposite = (circle != 0) & (gene == -circle)
     together = (circle != 0) & (gene == circle)
+    lost = (circle != 0) & (ratio == -circle) & (gene == 0)
     behind = (ratio != 0) & (gene == -ratio) & (circle != ratio)
     return np.select(
         [
@@ -112,11 +113,12 @@ def readings(
             behind & (circle == 0),
             # the gene went further in the same direction
             behind & together,
+            lost,
             ratio != 0,
             together,
             circle != 0,
             tested,
         ],
-        [AGAINST_GENE, GENE_ALONE, WITH_GENE, BEYOND_GENE, WITH_GENE, UNCLEAR, UNCHANGED],
+        [AGAINST_GENE, GENE_ALONE, WITH_GENE, UNCLEAR, BEYOND_GENE, WITH_GENE, UNCLEAR, UNCHANGED],
         NOT_TESTED,
     )

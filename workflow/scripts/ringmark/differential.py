@@ -388,6 +388,8 @@ def _wald_test(
         statistics.lfc_shrink(coeff=str(matrix.columns[-1]))
     columns = ["log2FoldChange", "lfcSE"]
     table[list(SHRUNKEN_COLUMNS)] = statistics.results_df[columns].to_numpy(dtype=float)
+    # where outliers were all that was counted, PyDESeq2 leaves zeros
+    table.loc[~(table["lfcSE"] > 0), list(SHRUNKEN_COLUMNS)] = np.nan
     table.loc[~counted, list(EXPRESSION_COLUMNS)[1:]] = np.nan
     return table, notes
 

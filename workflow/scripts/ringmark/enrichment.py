@@ -58,8 +58,10 @@ MIN_FRAGMENTS = 5
 FEW_FRAGMENTS = 200
 #: ... and below this p-value the distribution of their sum is computed.
 CLOSER_LOOK = 0.1
-#: Intra-class correlation assumed where no circle has replicates to estimate it from.
-UNREPLICATED_DISPERSION = 0.02
+#: Intra-class correlation assumed where circles have fewer residual degrees of freedom, all
+#: together, to estimate it from: without replicates, where one of two pairs holds next to no
+#: fragment, or where all IPs share one input.
+UNREPLICATED_DISPERSION, LEAST_DEGREES = 0.02, 5
 #: Log2 enrichment taken for that of a typical peak where there are few, and how many few are.
 TYPICAL_LOG2_ENRICHMENT, FEW_PEAKS = 2.0, 20
 
@@ -147,12 +149,14 @@ def circle_enrichment(
         values[seen] for values in (ip, inputs, totals, offset, error)
     )
     data = (ip, totals, np.ones((ip.shape[1], 1)))
-    replicated = estimate_prior(*data, offset) is not None
+    prior = estimate_prior(*data, offset)
+    replicated = prior is not None and prior.degrees >= LEAST_DEGREES
     test = likelihood_ratio_test(
         *data,
         column=0,
         offset=offset,
         dispersion=None if replicated else UNREPLICATED_DISPERSION,
+        prior=prior,
         alternative="greater",
         null_spread=error,
     )
@@ -198,9 +202,9 @@ def _evidence(
 
 
 def _threshold(pvalue: FloatArray, padj: FloatArray, fdr: float) -> float:
-    """Return the p-value up to which circles are found; where none is, that of a first one."""
-    found = pvalue[padj < fdr]
-    return float(found.max()) if len(found) else fdr / max(int((~np.isnan(pvalue)).sum()), 1)
+    """Return the p-value up to which one more circle would have been found."""
+    tested, found = int((~np.isnan(pvalue)).sum()), int((padj < fdr).sum())
+    return min((found + 1) * fdr / max(tested, 1), fdr)
 
 
 def typical_enrichment(peaks: pd.DataFrame, condition: str) -> float:

@@ -529,12 +529,13 @@ def _covariate_problems(
                 "apart); leave it out of contrast.covariates",
             )
             continue
-        # as many coefficients as libraries explain everything, whatever it is
-        if replicated and np.linalg.matrix_rank(matrix) >= len(rows):
+        # as many coefficients as libraries explain everything, whatever it is; too few IPs alone
+        # leave the methylation without p-values, and the rest of the study as it is
+        if assay == "input" and replicated and np.linalg.matrix_rank(matrix) >= len(rows):
             yield (
                 name,
                 f"column {name}: covariate {name!r} with its {len(levels)} levels leaves no "
-                f"residual degrees of freedom among {len(rows)} {assay} libraries, so that nothing "
+                f"residual degrees of freedom among {len(rows)} libraries, so that nothing "
                 "could be tested; leave it out of contrast.covariates, join levels, or add "
                 "replicates",
             )
