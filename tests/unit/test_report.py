@@ -56,6 +56,9 @@ def test_change_sentences():
     key = "circle_differential"
     full = report.change_sentence(evidence(**{key: study.differential(ids)}), KIND)
     assert full.startswith("Of 12 circles tested, 6 are higher and 4 are lower in the resistant")
+    assert full.endswith(
+        "filtering leaves 1 with too few counts out of the adjustment of p-values."
+    )
     none = report.change_sentence(evidence(**{key: study.differential(ids, "unchanged")}), KIND)
     assert "none changed" in none
     single = report.change_sentence(evidence(**{key: study.differential(ids, "exploratory")}), KIND)

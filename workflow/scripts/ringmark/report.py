@@ -408,12 +408,15 @@ class Change:
         Features in the table.
     tested
         Features with a p-value.
+    filtered
+        Of the tested, those without an adjusted p-value: their counts are too low for it.
     up, down
         Features with an adjusted p-value below the threshold, by the sign of the fold change.
     """
 
     rows: int
     tested: int
+    filtered: int
     up: int
     down: int
 
@@ -429,6 +432,7 @@ def changes(table: pd.DataFrame, alpha: float) -> Change:
     return Change(
         rows=len(table),
         tested=int(table["pvalue"].notna().sum()),
+        filtered=int((table["pvalue"].notna() & table["padj"].isna()).sum()),
         up=int((kinds == "up").sum()),
         down=int((kinds == "down").sum()),
     )
@@ -446,12 +450,18 @@ def change_sentence(evidence: Evidence, kind: Kind) -> str:
         return f"{count_of(change.rows, kind.features[:-1])} compared. {EXPLORATORY}"
     test = evidence.contrast.test if evidence.contrast else "test"
     text = f"Of {count_of(change.tested, kind.features[:-1])} tested, "
+    filtered = (
+        f" Independent filtering leaves {change.filtered:,} with too few counts out of the "
+        "adjustment of p-values."
+        if change.filtered
+        else ""
+    )
     if not change.up + change.down:
-        return f"{text}none changed at an adjusted p-value below {evidence.alpha:g}."
+        return f"{text}none changed at an adjusted p-value below {evidence.alpha:g}.{filtered}"
     return (
         f"{text}{change.up:,} {_is_are(change.up)} higher and {change.down:,} "
         f"{_is_are(change.down)} lower in the {test} samples at an adjusted p-value below "
-        f"{evidence.alpha:g}."
+        f"{evidence.alpha:g}.{filtered}"
     )
 
 
