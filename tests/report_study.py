@@ -168,7 +168,6 @@ def motif(motifs: int = 20) -> pd.DataFrame:
 
 def circle_m6a(count: int = 12) -> pd.DataFrame:
     tiers = ["1", "2", "3", "none"]
-    answers = ["methylated", "not_methylated", "not_seen", "cannot_be_seen"]
     rows = [
         {
             "circle": circle,
@@ -182,14 +181,24 @@ def circle_m6a(count: int = 12) -> pd.DataFrame:
             "drach": place % 3,
             "nearest_drach_to_junction": 20,
             "linear_peak": f"chr1:{500 * place}-{500 * place + 150}:+" if place % 4 == 2 else None,
-            "smallest_log2_enrichment": 1.5,
-            "within_reach": 0.8,
-            "verdict": answers[place % 4],
         }
         for place, circle in enumerate(circle_ids(count), start=1)
         for condition in ("resistant", "sensitive", "pooled")
     ]
     return tables.CIRCLE_M6A.frame(rows)
+
+
+def circle_detection(count: int = 12) -> pd.DataFrame:
+    answers = ["methylated", "not_methylated", "not_seen", "cannot_be_seen"]
+    table = circle_m6a(count)
+    place = table.groupby("circle", sort=False).ngroup() + 1
+    return tables.DETECTION.frame(
+        table.assign(
+            smallest_log2_enrichment=1.5,
+            within_reach=0.8,
+            verdict=[answers[number % 4] for number in place],
+        )
+    )
 
 
 def differential(

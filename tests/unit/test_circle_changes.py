@@ -10,7 +10,7 @@ import pytest
 
 from join_circle_changes import main
 from ringmark.circle_changes import circle_changes, readings
-from ringmark.tables import CIRCLE_CHANGES, CIRCLE_M6A, CIRCLE_RATIO, CIRCLES, EXPRESSION
+from ringmark.tables import CIRCLE_CHANGES, CIRCLE_RATIO, CIRCLES, DETECTION, DIFFERENTIAL
 
 WORDS = {
     (1, 1, 0): "beyond_gene",
@@ -56,20 +56,20 @@ def catalogue(*genes: str | None) -> pd.DataFrame:
 
 def result(**features: tuple[float, float | None]) -> pd.DataFrame:
     rows = [
-        dict.fromkeys(EXPRESSION.columns) | {"id": name, "log2FoldChange": change, "padj": padj}
+        dict.fromkeys(DIFFERENTIAL.columns) | {"id": name, "log2FoldChange": change, "padj": padj}
         for name, (change, padj) in features.items()
     ]
-    return EXPRESSION.frame(rows)
+    return DIFFERENTIAL.frame(rows)
 
 
 def m6a(**tiers: str) -> pd.DataFrame:
     rows = [
-        dict.fromkeys(CIRCLE_M6A.columns)
+        dict.fromkeys(DETECTION.columns)
         | {"circle": name, "condition": condition, "tier": tier, "verdict": f"of {condition}"}
         for name, tier in tiers.items()
         for condition in ("a", "pooled")
     ]
-    return CIRCLE_M6A.frame(rows)
+    return DETECTION.frame(rows)
 
 
 def test_what_belongs_to_a_circle_stands_in_its_row() -> None:
@@ -103,7 +103,7 @@ def test_without_immunoprecipitation_and_without_replicates() -> None:
 def test_no_circles(tmp_path: Path) -> None:
     CIRCLES.write([], tmp_path / "circles.tsv")
     for name in ("expression", "genes"):
-        EXPRESSION.write([], tmp_path / f"{name}.tsv")
+        DIFFERENTIAL.write([], tmp_path / f"{name}.tsv")
     CIRCLE_RATIO.write([], tmp_path / "ratio.tsv")
     options = [
         word

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from compare_circles import main
-from ringmark.tables import EXPRESSION
+from ringmark.tables import DIFFERENTIAL
 
 LIBRARIES = ["r1", "r2", "r3", "s1", "s2", "s3"]
 CIRCLES = ["c:1-9:+", "c:20-90:-"]
@@ -47,7 +47,7 @@ def run(folder, circles="circles.tsv"):
 def test_two_circles(folder):
     write_counts(folder, {CIRCLES[0]: [80, 90, 85, 10, 9, 12], CIRCLES[1]: [0, 0, 0, 0, 0, 0]})
     assert run(folder) == 0
-    table = EXPRESSION.read(folder / "out.tsv")
+    table = DIFFERENTIAL.read(folder / "out.tsv")
     assert table["id"].tolist() == CIRCLES
     assert table["gene_name"].iloc[0] == "ONE"
     assert pd.isna(table["gene_id"].iloc[1])
@@ -59,7 +59,7 @@ def test_two_circles(folder):
 def test_no_circle_gives_a_header(folder):
     write_counts(folder, {})
     assert run(folder) == 0
-    assert (folder / "out.tsv").read_text().splitlines() == ["\t".join(EXPRESSION.columns)]
+    assert (folder / "out.tsv").read_text().splitlines() == ["\t".join(DIFFERENTIAL.columns)]
 
 
 def test_a_catalogue_without_genes_is_an_error(folder, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from compare_genes import main
 from ringmark.annotation import TRANSCRIPTS
-from ringmark.tables import EXPRESSION
+from ringmark.tables import DIFFERENTIAL
 
 LIBRARIES = ["r1", "r2", "s1", "s2"]
 
@@ -59,7 +59,7 @@ def test_genes_are_compared_and_named(folder, capsys):
     }
     TRANSCRIPTS.write([transcript, {**transcript, "transcript": "T1"}], folder / "transcripts.tsv")
     assert run(folder, "--annotation", str(folder / "transcripts.tsv")) == 0
-    table = EXPRESSION.read(folder / "out" / "genes.tsv")
+    table = DIFFERENTIAL.read(folder / "out" / "genes.tsv")
     assert table["id"].tolist() == [f"G{i}" for i in range(40)]
     assert table["gene_name"].iloc[0] == "NAME"
     assert table["gene_name"].iloc[1:].isna().all()
@@ -74,13 +74,13 @@ def test_a_matrix_without_genes_gives_a_header(folder):
     write_counts(folder, [])
     assert run(folder) == 0
     lines = (folder / "out" / "genes.tsv").read_text().splitlines()
-    assert lines == ["\t".join(EXPRESSION.columns)]
+    assert lines == ["\t".join(DIFFERENTIAL.columns)]
 
 
 def test_one_gene(folder):
     write_counts(folder, [[90, 110, 100, 95]])
     assert run(folder) == 0
-    assert EXPRESSION.read(folder / "out" / "genes.tsv")["pvalue"].iloc[0] > 0.05
+    assert DIFFERENTIAL.read(folder / "out" / "genes.tsv")["pvalue"].iloc[0] > 0.05
 
 
 def test_repeated_runs_are_identical(folder):

@@ -13,6 +13,7 @@ from ringmark.annotation import TRANSCRIPTS
 from ringmark.tables import (
     CIRCLE_M6A,
     CIRCLES,
+    DETECTION,
     GENE_BACKGROUND,
     PEAKS,
     write_matrix,
@@ -120,6 +121,7 @@ def run(
         "peaks": folder / "peaks.tsv",
         "annotation": folder / "transcripts.tsv",
         "output": folder / "out" / "circles.tsv",
+        "detection": folder / "out" / "detection.tsv",
     }
     paths |= {name.replace("_", "-"): path for name, path in changed.items()}
     options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
@@ -128,6 +130,11 @@ def run(
 
 def result(folder: Path) -> pd.DataFrame:
     table = CIRCLE_M6A.read(folder / "out" / "circles.tsv")
+    return table.set_index(["circle", "condition"])
+
+
+def detection(folder: Path) -> pd.DataFrame:
+    table = DETECTION.read(folder / "out" / "detection.tsv")
     return table.set_index(["circle", "condition"])
 
 
@@ -229,12 +236,13 @@ def test_bad_arguments() -> None:
 
 def test_bins_tell_how_far_fragments_reach(tmp_path: Path) -> None:
     assert run(tmp_path) == 0
-    assert result(tmp_path)["within_reach"].isna().all()
+    assert detection(tmp_path)["within_reach"].isna().all()
+    assert detection(tmp_path).index.equals(result(tmp_path).index)
     lengths = np.zeros(1001, dtype=np.int64)
     lengths[120] = 50
     np.savez(tmp_path / "ip.npz", lengths=lengths)
     assert run(tmp_path, bins=tmp_path / "ip.npz") == 0
-    assert result(tmp_path)["within_reach"].tolist() == pytest.approx([0.8] * 6)
+    assert detection(tmp_path)["within_reach"].tolist() == pytest.approx([0.8] * 6)
 
 
 def test_bins_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

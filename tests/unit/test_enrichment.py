@@ -22,7 +22,7 @@ from ringmark.enrichment import (
 )
 from ringmark.intervals import Blocks
 from ringmark.study import Library, Pair
-from ringmark.tables import CIRCLE_M6A, GENE_BACKGROUND, PEAKS, POOLED
+from ringmark.tables import CIRCLE_M6A, DETECTION, GENE_BACKGROUND, PEAKS, POOLED
 
 #: IP fragments for one input fragment of background.
 RATIO = 0.5
@@ -436,7 +436,7 @@ def table_of(
 def test_table_lists_conditions_and_the_pool() -> None:
     study = pairs(2)
     table = table_of(draw(study, 3, np.ones(3)), study)
-    assert list(table.columns) == list(CIRCLE_M6A.columns)
+    assert set(table.columns) == {*CIRCLE_M6A.columns, *DETECTION.columns}
     assert table["circle"].tolist() == [f"c{n}" for n in range(3) for _ in range(3)]
     assert table["condition"].tolist() == ["a", "b", POOLED] * 3
     assert set(table["drach"]) == {1}
@@ -482,7 +482,7 @@ def test_no_circles() -> None:
     study = pairs(2)
     table = table_of(draw(study, 0, np.ones(0)), study)
     assert table.empty
-    assert list(table.columns) == list(CIRCLE_M6A.columns)
+    assert set(table.columns) == {*CIRCLE_M6A.columns, *DETECTION.columns}
 
 
 def test_missing_values_are_missing_in_the_table() -> None:

@@ -352,9 +352,6 @@ def test_methylation_of_a_circle_is_judged_and_its_tier_told():
                 "drach": 2,
                 "nearest_drach_to_junction": 5,
                 "linear_peak": pd.NA,
-                "smallest_log2_enrichment": 1.0,
-                "within_reach": 1.0,
-                "verdict": "methylated",
             }
         ]
     )

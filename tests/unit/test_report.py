@@ -30,12 +30,11 @@ def evidence(**frames: pd.DataFrame) -> report.Evidence:
 
 
 def test_every_column_of_every_table_is_described_once():
-    whole = report.SCHEMAS | {"genes": tables.EXPRESSION}
-    for key, table in whole.items():
+    for key, table in report.SCHEMAS.items():
         for column in table.columns:
             assert report.describe(evidence(), key, column), (key, column)
     known = {"path", "bytes", "sha256"}
-    known |= {column for table in whole.values() for column in table.columns}
+    known |= {column for table in report.SCHEMAS.values() for column in table.columns}
     assert set(COLUMNS["common"]) <= known
     for key in set(COLUMNS) - {"common"}:
         assert set(COLUMNS[key]) <= set(report.SCHEMAS[key].columns)
@@ -184,7 +183,10 @@ def test_m6a_of_a_circle_names_the_evidence():
         "yes, on the circle itself (tier 1); back-splice reads 17 IP, 8 input, padj 0.008"
     )
     assert report.m6a_words(pooled, ids[1]).startswith("possibly (tier 3)")
-    assert report.m6a_words(pooled, ids[2]).startswith("cannot be seen: too few reads")
+    assert report.m6a_words(pooled, ids[2]).startswith("none seen")
+    told = evidence(circle_m6a=study.circle_m6a(), circle_detection=study.circle_detection())
+    words = report.m6a_words(report.pooled_m6a(told), ids[2])
+    assert words.startswith("cannot be seen: too few reads")
     assert report.m6a_words(pooled, "chr9:1-2:+") == "not tested"
     assert report.m6a_words(None, ids[0]) == "not measured"
 
@@ -340,3 +342,22 @@ def test_reviewed_features_are_split():
 )
 def test_a_change_is_written_with_its_p_value(change, padj, written):
     assert report.change_and_probability(change, padj) == written
+
+
+def test_answers_of_junctions_and_shrunken_changes_stand_in_the_tables():
+    ids = study.circle_ids()
+    key = "circle_differential"
+    shrunken = study.differential(ids).assign(log2FoldChange_shrunken=0.5, lfcSE_shrunken=0.1)
+    told = evidence(
+        **{key: study.differential(ids), "shrunken_circles": tables.SHRUNKEN.frame(shrunken)},
+        circle_m6a=study.circle_m6a(),
+        circle_detection=study.circle_detection(),
+    )
+    section = report.circle_m6a_section(told)
+    (part,) = section.parts
+    assert "3 not methylated" in part.paragraphs[1]
+    assert "3 cannot be seen" in part.paragraphs[1]
+    assert [column.name for column in part.views[0].columns][-1] == "verdict"
+    views = [view for part in report.differential_section(told).parts for view in part.views]
+    assert views[0].columns[-1].name == "log2FoldChange_shrunken"
+    assert views[0].columns[-1].added

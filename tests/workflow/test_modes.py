@@ -24,6 +24,7 @@ ONCE = {
     "compare_genes",
     "compare_circles",
     "compare_ratio",
+    "join_circle_changes",
     "overlap_regulators",
     "run_multiqc",
     "write_provenance",

@@ -1,11 +1,15 @@
 """m6A on circles: back-splice fragments in the IP against those in the input.
 
 Needs the list of circles, the peaks, the background ratio of each gene and how long fragments are;
-makes results/circrna_m6a/circles.tsv with the evidence of every circle in tiers, and what its counts
-could have shown.
+makes results/circrna_m6a/: circles.tsv with the evidence of every circle in tiers, and
+detection.tsv with what its counts could have shown.
 """
 
-CIRCLE_M6A_FILES = ["results/circrna_m6a/circles.tsv"] if IPS and GENOME else []
+CIRCLE_M6A_FILES = [
+    f"results/circrna_m6a/{name}.tsv"
+    for name in ("circles", "detection")
+    if IPS and GENOME
+]
 
 
 rule enrich_circles:
@@ -22,6 +26,7 @@ rule enrich_circles:
         annotation="results/reference/transcripts.tsv",
     output:
         circles="results/circrna_m6a/circles.tsv",
+        detection="results/circrna_m6a/detection.tsv",
     log:
         "results/logs/circrna_m6a/enrich_circles.log",
     benchmark:
@@ -51,5 +56,6 @@ rule enrich_circles:
             --annotation {input.annotation:q} \
             --fdr {params.fdr} \
             --output {output.circles:q} \
+            --detection {output.detection:q} \
             2>{log:q}
         """

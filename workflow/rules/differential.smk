@@ -28,7 +28,9 @@ M6A_OF_CIRCLES = {
         if "circle_methylation" in DIFFERENTIAL_TABLES
         else {}
     ),
-    **({"--circle-m6a": CIRCLE_M6A_FILES[0]} if CIRCLE_M6A_FILES else {}),
+    **(
+        {"--detection": "results/circrna_m6a/detection.tsv"} if CIRCLE_M6A_FILES else {}
+    ),
 }
 
 # circles whose share of the RNA may change in place of the methylation of a peak
@@ -46,6 +48,7 @@ rule compare_genes:
         annotation="results/reference/transcripts.tsv",
     output:
         table="results/differential/genes.tsv",
+        shrunken="results/differential/shrunken_genes.tsv",
     log:
         "results/logs/differential/compare_genes.log",
     benchmark:
@@ -68,6 +71,7 @@ rule compare_genes:
             --annotation {input.annotation:q} \
             --threads {threads} \
             --output {output.table:q} \
+            --shrunken {output.shrunken:q} \
             2>{log:q}
         """
 
@@ -81,6 +85,7 @@ rule compare_circles:
         circles="results/circrna/circles.tsv",
     output:
         table="results/differential/circles.tsv",
+        shrunken="results/differential/shrunken_circles.tsv",
     log:
         "results/logs/differential/compare_circles.log",
     benchmark:
@@ -104,6 +109,7 @@ rule compare_circles:
             --circles {input.circles:q} \
             --threads {threads} \
             --output {output.table:q} \
+            --shrunken {output.shrunken:q} \
             2>{log:q}
         """
 

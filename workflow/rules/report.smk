@@ -13,6 +13,7 @@ PAGE_FILES = sorted(
 REPORT_TABLES = {
     "libraries": "results/study/libraries.tsv",
     "gene_counts": "results/expression/gene_counts.tsv",
+    "shrunken_genes": "results/differential/shrunken_genes.tsv",
     **{
         {"circles": "circle_differential", "circle_ratio": "ratio"}.get(
             name, name
@@ -29,6 +30,7 @@ if GENOME:
         "linear_counts": "results/circrna/linear_counts.tsv",
         "filters": "results/circrna/filters.tsv",
         "circle_changes": CIRCLE_CHANGES[0],
+        "shrunken_circles": "results/differential/shrunken_circles.tsv",
     }
 if IPS:
     REPORT_TABLES |= {
@@ -41,7 +43,10 @@ if IPS:
         "input_counts": "results/m6a/input_counts.tsv",
     }
 if IPS and GENOME:
-    REPORT_TABLES["circle_m6a"] = "results/circrna_m6a/circles.tsv"
+    REPORT_TABLES |= {
+        "circle_m6a": "results/circrna_m6a/circles.tsv",
+        "circle_detection": "results/circrna_m6a/detection.tsv",
+    }
 
 
 rule summarise_bam:

@@ -15,7 +15,7 @@ from pathlib import Path
 from contrast_options import add_contrast_options, print_notes, read_features, study_from
 from ringmark.differential import compare_expression, with_names
 from ringmark.errors import program
-from ringmark.tables import EXPRESSION, read_matrix
+from ringmark.tables import DIFFERENTIAL, SHRUNKEN, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--circles", type=Path, required=True, help="catalogue of circles")
     options.add_argument("--threads", type=int, default=1, help="default %(default)s")
     options.add_argument("--output", type=Path, required=True)
+    options.add_argument("--shrunken", type=Path, help="fold changes raw and shrunken")
     return options
 
 
@@ -41,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts, study, genes, source=str(arguments.counts), threads=arguments.threads
     )
     features = read_features(arguments.circles)
-    EXPRESSION.write(with_names(result.table, features), arguments.output)
+    table = with_names(result.table, features)
+    DIFFERENTIAL.write(table, arguments.output)
+    if arguments.shrunken:
+        SHRUNKEN.write(table, arguments.shrunken)
     print_notes("circles", result.notes)
 
 

@@ -3,7 +3,8 @@
 PyDESeq2 on the counts of the input libraries that are on the contrast's two levels: size factors by
 the median of ratios, negative-binomial regression on covariates and condition, dispersions
 shrunken to their trend, Wald test, outliers by Cook's distance, independent filtering at a
-false discovery rate of 0.05; the fold changes once more, shrunken by their uncertainty. Genes
+false discovery rate of 0.05; the fold changes once more, shrunken by their uncertainty, in a second
+table. Genes
 without counts stay in the table with NA. Without replicates the fold changes alone are given
 (``ringmark.differential``).
 
@@ -23,7 +24,7 @@ from contrast_options import add_contrast_options, print_notes, study_from
 from ringmark.annotation import TRANSCRIPTS
 from ringmark.differential import compare_expression, with_names
 from ringmark.errors import program
-from ringmark.tables import EXPRESSION, read_matrix
+from ringmark.tables import DIFFERENTIAL, SHRUNKEN, read_matrix
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--annotation", type=Path, help="table of transcripts, for gene names")
     options.add_argument("--threads", type=int, default=1, help="default %(default)s")
     options.add_argument("--output", type=Path, required=True)
+    options.add_argument("--shrunken", type=Path, help="fold changes raw and shrunken")
     return options
 
 
@@ -57,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts, study, source=str(arguments.counts), threads=arguments.threads
     )
     features = gene_names(counts.index, arguments.annotation)
-    EXPRESSION.write(with_names(result.table, features), arguments.output)
+    table = with_names(result.table, features)
+    DIFFERENTIAL.write(table, arguments.output)
+    if arguments.shrunken:
+        SHRUNKEN.write(table, arguments.shrunken)
     print_notes("genes", result.notes)
 
 

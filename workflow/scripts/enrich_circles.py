@@ -2,9 +2,9 @@
 
 For every circle the back-splice fragments of each IP are held against those of its input under the
 background ratio of the host gene in the pair, by condition and pooled (``ringmark.enrichment``).
-Peaks on the circle's own sequence or on its shared exons, and its DRACH motifs, stand beside, and
-what the counts could have shown (``ringmark.detection``); for that ``--bins`` of the IPs tell how
-long fragments are.
+Peaks on the circle's own sequence or on its shared exons, and its DRACH motifs, stand beside. A
+second table tells what the counts could have shown (``ringmark.detection``); for that ``--bins`` of
+the IPs tell how long fragments are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ringmark.enrichment import CircleBackground, circle_m6a_table
 from ringmark.errors import InputError, program
 from ringmark.intervals import Blocks
 from ringmark.study import Pair, Study
-from ringmark.tables import CIRCLE_M6A, CIRCLES, GENE_BACKGROUND, PEAKS, read_matrix
+from ringmark.tables import CIRCLE_M6A, CIRCLES, DETECTION, GENE_BACKGROUND, PEAKS, read_matrix
 
 #: Types of circles whose RNA is not that of the gene they are listed with.
 _WITHOUT_HOST = ("antisense", "intergenic")
@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--fdr", type=float, default=0.05)
     options.add_argument("--output", type=Path, required=True)
+    options.add_argument("--detection", type=Path, required=True, help="limits of detection")
     return options
 
 
@@ -136,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         Reach.of(lengths) if lengths else None,
     )
     CIRCLE_M6A.write(table, arguments.output)
+    DETECTION.write(table, arguments.detection)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ringmark.circle_changes import circle_changes
 from ringmark.errors import program
-from ringmark.tables import CIRCLE_CHANGES, CIRCLE_M6A, CIRCLES, DIFFERENTIAL
+from ringmark.tables import CIRCLE_CHANGES, CIRCLES, DETECTION, DIFFERENTIAL
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--ratio", type=Path, required=True, help="comparison of ratios")
     options.add_argument("--genes", type=Path, required=True, help="comparison of genes")
     options.add_argument("--methylation", type=Path, help="comparison of the m6A of circles")
-    options.add_argument("--circle-m6a", type=Path, help="m6A on circles")
+    options.add_argument("--detection", type=Path, help="m6A on circles and its limits")
     options.add_argument("--alpha", type=float, default=0.05, help="default %(default)s")
     options.add_argument("--output", type=Path, required=True)
     return options
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         DIFFERENTIAL.read(options.ratio),
         DIFFERENTIAL.read(options.genes),
         DIFFERENTIAL.read(options.methylation) if options.methylation else None,
-        CIRCLE_M6A.read(options.circle_m6a) if options.circle_m6a else None,
+        DETECTION.read(options.detection) if options.detection else None,
         options.alpha,
     )
     CIRCLE_CHANGES.write(table, options.output)

@@ -36,7 +36,7 @@ def circle_changes(
     ratio: pd.DataFrame,
     genes: pd.DataFrame,
     methylation: pd.DataFrame | None,
-    m6a: pd.DataFrame | None,
+    detection: pd.DataFrame | None,
     alpha: float,
 ) -> pd.DataFrame:
     """Join the comparisons of each circle.
@@ -48,8 +48,8 @@ def circle_changes(
     expression, ratio, genes, methylation
         Results of the comparisons, with the columns id, log2FoldChange and padj; ``methylation`` is
         that of circles, ``None`` where there is none.
-    m6a
-        m6A on circles (`ringmark.tables.CIRCLE_M6A`), or ``None``.
+    detection
+        m6A on circles (`ringmark.tables.DETECTION`), or ``None``.
     alpha
         Adjusted p-value below which something has changed.
 
@@ -72,7 +72,9 @@ def circle_changes(
         table[f"{name}_log2FoldChange"], table[f"{name}_padj"] = change, padj
         signs[name] = np.where(padj < alpha, np.sign(np.nan_to_num(change)), 0).astype(np.int64)
         tested |= ~np.isnan(padj) if name in ("circle", "ratio") else False
-    pooled = None if m6a is None else m6a[m6a["condition"] == POOLED].set_index("circle")
+    pooled = None
+    if detection is not None:
+        pooled = detection[detection["condition"] == POOLED].set_index("circle")
     for column, own in (("m6a_tier", "tier"), ("m6a_verdict", "verdict")):
         table[column] = pd.NA if pooled is None else table["circle"].map(pooled[own])
     table["reading"] = readings(signs["circle"], signs["ratio"], signs["gene"], tested)

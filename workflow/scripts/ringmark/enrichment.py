@@ -50,7 +50,7 @@ from ringmark.intervals import Blocks, merge
 from ringmark.multiple_testing import adjust
 from ringmark.sequence import drach_positions
 from ringmark.study import Pair
-from ringmark.tables import CIRCLE_M6A, POOLED
+from ringmark.tables import CIRCLE_M6A, DETECTION, POOLED
 
 #: Fragments of a circle, IP and input together, below which no test could tell anything.
 MIN_FRAGMENTS = 5
@@ -341,6 +341,11 @@ def circle_m6a_table(
         Adjusted p-value below which a circle is tier 1.
     reach
         Of the fragments of the IPs; None: not known, and no circle is said not to be methylated.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `ringmark.tables.CIRCLE_M6A` and of `ringmark.tables.DETECTION`.
     """
     conditions = list(dict.fromkeys(pair.condition for pair in pairs))
     lengths = pd.Series(
@@ -376,4 +381,4 @@ def circle_m6a_table(
         row |= {"tier": row["tier"] or tier, "linear_peak": peak}
         row |= {"drach": drach, "nearest_drach_to_junction": nearest}
         rows.append(row)
-    return CIRCLE_M6A.frame(rows)
+    return pd.DataFrame(rows, columns=list({**CIRCLE_M6A.columns, **DETECTION.columns}))

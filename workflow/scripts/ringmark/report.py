@@ -30,6 +30,9 @@ SCHEMAS: dict[str, Table] = {
     "metagene": tables.METAGENE,
     "motif": tables.MOTIF,
     "circle_m6a": tables.CIRCLE_M6A,
+    "circle_detection": tables.DETECTION,
+    "shrunken_genes": tables.SHRUNKEN,
+    "shrunken_circles": tables.SHRUNKEN,
     "genes": tables.DIFFERENTIAL,
     "circle_differential": tables.DIFFERENTIAL,
     "ratio": tables.CIRCLE_RATIO,
@@ -129,6 +132,10 @@ KINDS = (
     Kind("methylation", "m6A of peaks", "peaks", "change of m6A enrichment"),
     Kind("circle_methylation", "m6A of circles", "circles", "change of m6A enrichment"),
 )
+
+
+#: Comparisons whose fold changes are shrunken too, and in which table.
+SHRUNKEN_OF = {"genes": "shrunken_genes", "circle_differential": "shrunken_circles"}
 
 
 @dataclass(frozen=True)
@@ -522,7 +529,7 @@ def m6a_words(pooled: pd.DataFrame | None, circle: str) -> str:
     row = pooled.loc[circle]
     tier = word(row["tier"], "none")
     text = TIER_MEANINGS.get(tier, f"tier {tier}")
-    if tier == "none":
+    if tier == "none" and "verdict" in row:
         text = VERDICT_MEANINGS.get(word(row["verdict"]), text)
     if tier in ("1", "none"):
         text += (
@@ -538,7 +545,12 @@ def pooled_m6a(evidence: Evidence) -> pd.DataFrame | None:
     if table is None or not evidence.has_ip:
         return None
     pooled = table[table["condition"] == tables.POOLED]
-    return pooled.drop_duplicates("circle").set_index("circle")
+    pooled = pooled.drop_duplicates("circle").set_index("circle")
+    detection = evidence.get("circle_detection")
+    if detection is None:
+        return pooled
+    own = detection[detection["condition"] == tables.POOLED].drop_duplicates("circle")
+    return pooled.join(own.set_index("circle")["verdict"])
 
 
 # ---- searchable tables -------------------------------------------------------------------------
@@ -888,16 +900,6 @@ def circle_m6a_section(evidence: Evidence) -> Section:
         f"with linear RNA, where the linear RNA cannot be excluded (tier 3). On "
         f"{counted.get('none', 0):,} none was seen."
     )
-    answers = pooled["verdict"].value_counts()
-    apart = (
-        f"Of the {count_of(len(pooled) - answers.get(tables.METHYLATED, 0), 'circle')} whose "
-        "junction is not enriched, by what the reads could have shown of the m6A of a typical peak "
-        f"of this study: {answers.get(tables.NOT_METHYLATED, 0):,} not methylated (it would "
-        f"have been found anywhere on the circle), {answers.get(tables.NOT_SEEN, 0):,} not seen "
-        "(it would have been found at the junction, but a site further from it than a fragment's "
-        f"length is not, or the evidence is in between), {answers.get(tables.CANNOT_BE_SEEN, 0):,} "
-        "cannot be seen (too few reads)."
-    )
     order = table.assign(_tier=table["tier"].fillna("none"))
     order = order.sort_values(["_tier", "padj", "circle"], kind="stable").drop(columns="_tier")
     hidden = ("pvalue", "drach", "nearest_drach_to_junction", "linear_peak")
@@ -905,18 +907,40 @@ def circle_m6a_section(evidence: Evidence) -> Section:
     if names is not None:
         known = names.drop_duplicates("circle").set_index("circle")["gene_name"]
         order.insert(1, "gene_name", order["circle"].map(known))
+    added = ["gene_name"]
+    detection = evidence.get("circle_detection")
+    if detection is not None:
+        limits = ["smallest_log2_enrichment", "within_reach", "verdict"]
+        keys = ["circle", "condition"]
+        order = order.merge(detection.drop_duplicates(keys)[keys + limits], on=keys, how="left")
+        added += limits
     part = Part(
-        paragraphs=[text, apart],
+        paragraphs=[text, *_answers(pooled)],
         illustrations=_illustrations(
             evidence, [figures.circle_tiers(table), figures.junction_reads(table)]
         ),
         views=[
-            table_view(
-                evidence, "circle_m6a", "Every circle and condition", order, hidden, ["gene_name"]
-            )
+            table_view(evidence, "circle_m6a", "Every circle and condition", order, hidden, added)
         ],
     )
     return _section(evidence, anchor, [part])
+
+
+def _answers(pooled: pd.DataFrame) -> list[str]:
+    """Say what is to be made of junctions that are not enriched; nothing where it is not known."""
+    if "verdict" not in pooled:
+        return []
+    answers = pooled["verdict"].value_counts()
+    count = {name: int(answers.get(name, 0)) for name in tables.M6A_ANSWERS}
+    others = len(pooled) - count[tables.METHYLATED]
+    return [
+        f"Of the {count_of(others, 'circle')} whose junction is not enriched, by what the reads "
+        "could have shown of the m6A of a typical peak of this study: "
+        f"{count[tables.NOT_METHYLATED]:,} not methylated (it would have been found anywhere on "
+        f"the circle), {count[tables.NOT_SEEN]:,} not seen (it would have been found at the "
+        "junction, but a site further from it than a fragment's length is not, or the evidence is "
+        f"in between), {count[tables.CANNOT_BE_SEEN]:,} cannot be seen (too few reads)."
+    ]
 
 
 def reviewed_features(overlap: pd.DataFrame | None) -> frozenset[str]:
@@ -971,8 +995,14 @@ def _differential_part(evidence: Evidence, kind: Kind, reviewed: frozenset[str])
     comparison = Comparison(name, kind.features, kind.measure, evidence.alpha, reviewed)
     drawn = [figures.volcano(table, comparison), figures.ma_plot(table, comparison)]
     # the id of a gene is its gene_id
-    hidden = ("gene_id", "lfcSE", "stat", "lfcSE_shrunken")
-    view = table_view(evidence, kind.key, f"{kind.title}, by p-value", rank(table), hidden)
+    hidden = ("gene_id", "lfcSE", "stat")
+    rows, added = rank(table), []
+    shrunken = evidence.get(SHRUNKEN_OF.get(kind.key, ""))
+    if shrunken is not None:
+        added = ["log2FoldChange_shrunken"]
+        own = shrunken.drop_duplicates("id").set_index("id")
+        rows = rows.assign(**{name: rows["id"].map(own[name]) for name in added})
+    view = table_view(evidence, kind.key, f"{kind.title}, by p-value", rows, hidden, added)
     return Part(
         kind.title, [sentence], None, _illustrations(evidence, drawn), [view], anchor=anchor
     )

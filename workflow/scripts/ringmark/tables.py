@@ -456,6 +456,7 @@ POOLED = "pooled"
 #: What the junction of a circle tells of its m6A (``ringmark.detection``).
 METHYLATED, NOT_METHYLATED = "methylated", "not_methylated"
 NOT_SEEN, CANNOT_BE_SEEN = "not_seen", "cannot_be_seen"
+M6A_ANSWERS = (METHYLATED, NOT_METHYLATED, NOT_SEEN, CANNOT_BE_SEEN)
 
 #: One row a circle and condition, and one with the condition `POOLED`.
 CIRCLE_M6A = Table(
@@ -472,6 +473,17 @@ CIRCLE_M6A = Table(
         "drach": INTEGER,
         "nearest_drach_to_junction": INTEGER,
         "linear_peak": STRING,
+    },
+)
+#: What the reads of the same circles could have shown, in the same rows (``ringmark.detection``).
+DETECTION = Table(
+    "detection of m6A on circles",
+    {
+        "circle": STRING,
+        "condition": STRING,
+        "tier": STRING,
+        "input_reads": INTEGER,
+        "log2_enrichment": NUMBER,
         "smallest_log2_enrichment": NUMBER,
         "within_reach": NUMBER,
         "verdict": STRING,
@@ -489,12 +501,11 @@ TEST_COLUMNS = {
 }
 #: Of expression alone: the fold change shrunken by its uncertainty, and its standard deviation.
 SHRUNKEN_COLUMNS = {"log2FoldChange_shrunken": NUMBER, "lfcSE_shrunken": NUMBER}
+_RAW_COLUMNS = {"baseMean": NUMBER, "log2FoldChange": NUMBER, "padj": NUMBER}
 _FEATURE_COLUMNS = {"id": STRING, "gene_id": STRING, "gene_name": STRING}
 
 DIFFERENTIAL = Table("differential", {**_FEATURE_COLUMNS, **TEST_COLUMNS})
-EXPRESSION = Table(
-    "differential expression", {**_FEATURE_COLUMNS, **TEST_COLUMNS, **SHRUNKEN_COLUMNS}
-)
+SHRUNKEN = Table("shrunken fold changes", {**_FEATURE_COLUMNS, **_RAW_COLUMNS, **SHRUNKEN_COLUMNS})
 CIRCLE_RATIO = Table(
     "circular-to-linear ratio",
     {
