@@ -21,7 +21,7 @@ explains (`ringmark.betabinomial`). With an enrichment ``E`` a pair of ``x`` inp
 about the mean of ``r`` (counts at their expectation tell what information there is: Self, Mauritsen
 and Ohara 1992, Biometrics 48:31). The root itself has a standard deviation of about 1, so that it
 passes a threshold ``t`` with a chance of 80 % where its mean is ``t + 0.84``. The threshold is that
-of the p-value which the false discovery rate asks for.
+of the p-value with which one more circle would have been found.
 
 How much of the circle is seen
 ------------------------------

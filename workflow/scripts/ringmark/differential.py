@@ -53,6 +53,8 @@ EXPRESSION_COLUMNS = (*TEST_COLUMNS, *SHRUNKEN_COLUMNS)
 PSEUDO_COUNT = 0.5
 #: Counted features from which on a trend of dispersion over mean is fitted.
 TREND_FEATURES = 30
+#: Counted features from which on several processes fit them.
+PARALLEL_FEATURES = 2000
 
 
 @dataclass(frozen=True)
@@ -362,6 +364,8 @@ def _wald_test(
     from pydeseq2.dds import DeseqDataSet
     from pydeseq2.ds import DeseqStats
 
+    # to start processes takes as long as to fit some hundred features
+    threads = threads if counted.sum() >= PARALLEL_FEATURES else 1
     transposed = counts.T
     transposed.columns = pd.Index([str(i) for i in range(len(counts))], dtype=object)
     transposed.index = pd.Index(list(design.names), dtype=object)
