@@ -110,6 +110,7 @@ def test_without_a_genome_circles_and_motifs_are_left_out_and_the_report_says_so
     assert sorted(path.name for path in (results / "differential").iterdir()) == [
         "genes.tsv",
         "methylation.tsv",
+        "shrunken_genes.tsv",
     ]
     for name in ("expression/gene_counts.tsv", "differential/genes.tsv", "m6a/ip_counts.tsv"):
         assert (results / name).read_bytes() == (aligned / "results" / name).read_bytes(), name
